@@ -1,0 +1,37 @@
+# Everything a developer or a machine does here. Each target first makes the private environment in .venv/, if it must.
+
+PYTHON := .venv/bin/python
+JOBS ?= 2
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help venv demo test check bench goldens lock
+
+help: ## show this list
+	@sed -n 's/^\([a-z]*\):.*## /\1  /p' $(MAKEFILE_LIST) | while read -r name text; do printf '  %-8s %s\n' "$$name" "$$text"; done
+
+demo: venv ## watch the whole life of a file on this machine alone (make demo ARGS=--keep leaves it running)
+	$(PYTHON) -m s3batch.demo $(ARGS)
+
+test: check ## lint, types and the suite: what must pass before anything is handed in
+	$(PYTHON) -m pytest -n $(JOBS) --dist worksteal -m "not slow" $(ARGS)
+
+check: venv ## lint and types only
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+
+bench: venv ## measure against GNU tar and tarfile, as ratios
+	$(PYTHON) -m tests.bench $(ARGS)
+
+goldens: venv ## write the golden files anew; look at the difference before committing it
+	$(PYTHON) -m pytest -q -m golden --renew-goldens
+
+lock: venv ## renew Pipfile.lock from pyproject.toml, without any trace of where packages come from
+	PIPENV_VENV_IN_PROJECT=1 PIPENV_IGNORE_VIRTUALENVS=1 .tools/bin/pipenv lock
+	$(PYTHON) deploy/lock.py
+
+venv: .venv/.made-from ## make .venv/ from Pipfile.lock
+
+.venv/.made-from: Pipfile.lock pyproject.toml deploy/pipenv.txt deploy/bootstrap.sh
+	@deploy/bootstrap.sh

@@ -1,0 +1,8 @@
+"""One file, one object: judge files in a drop zone, store them in S3, prove it, release the originals.
+
+The rooms in the order the data passes them: `dropzone` (files on disk), `store` (objects in S3), `observe` (who is told).
+`s3batch` builds on this package and is never imported by it.
+"""
+
+__version__ = "0.1.0"
+"""The version of both programs, the same as in pyproject.toml."""

@@ -1,0 +1,221 @@
+"""The state database: one SQLite file, several rooms, one writer at a time.
+
+What `write` has returned from is on the disk for good (WAL with synchronous=FULL: a power cut takes back nothing that was
+committed). Each room numbers its own migrations, and each step is applied together with its record in one transaction, so a
+kill at any instant leaves either the old schema or the new one. A file with a newer schema than this program knows is refused
+rather than guessed at.
+
+One connection a `StateDb`, guarded by a lock, so threads may share it; other processes open the same file for themselves and
+SQLite keeps them apart, waiting up to ten seconds for each other.
+
+A database appears under its name only when it is complete (private rights, WAL), made beside and linked into place: two
+programs starting at once would otherwise meet in the switch to WAL, where SQLite does not wait. An existing file is never
+opened by anything but SQLite, because closing any other descriptor of it would drop SQLite's locks in this process.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from s3sync.errors import Failure, Permanent, Preflight, Transient
+
+BUSY_SECONDS = 10.0
+"""How long a transaction waits for another process's."""
+
+_RECORD = """
+-- Which steps of which room's schema this file has.
+--   room    the part of the program that owns the tables, such as `pack`
+--   number  the step, counted from 1; a room's steps are applied in order and never removed
+CREATE TABLE IF NOT EXISTS migrations (
+    room   TEXT    NOT NULL,
+    number INTEGER NOT NULL,
+    PRIMARY KEY (room, number)
+) WITHOUT ROWID, STRICT
+"""
+
+_WAITABLE = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
+_RUINED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_UNUSABLE = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH}
+
+
+class StateDb:
+    """One state database, open."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        """Use `StateDb.open`."""
+        self.path = path
+        self._connection = connection
+        self._lock = threading.RLock()
+
+    @classmethod
+    def open(cls, path: Path) -> StateDb:
+        """Open the database at `path`, making it (0600) where there is none; its folder must exist.
+
+        Raises `Preflight` (no regular file, no folder, no rights, a filesystem without WAL), `Permanent` (not a database, or
+        a damaged one), `Transient` (disk full, busy).
+        """
+        try:
+            _make_if_missing(path)
+            _refuse_unless_regular(path)
+        except OSError as error:
+            raise Preflight(
+                str(path), f"cannot be opened: {error.strerror}", "Check the state folder and its rights"
+            ) from error
+        with _sorted_failures(path):
+            return cls(path, _connect(path))
+
+    def migrate(self, room: str, steps: Sequence[str]) -> None:
+        """Apply those of the room's `steps` (SQL scripts, in order) that this file lacks, each in a transaction of its own.
+
+        Raises `Preflight` where the file has more steps than these: a newer program has been here.
+        """
+        with self.write() as db:
+            db.execute(_RECORD)
+        for number, script in enumerate(steps, start=1):
+            self._apply(room, number, script)
+        with self.read() as db:
+            present = _steps_present(db, room)
+        if present > len(steps):
+            raise Preflight(
+                str(self.path),
+                f"its {room} schema is version {present}, this program knows versions up to {len(steps)}",
+                "Run the newer program that wrote it",
+            )
+
+    def _apply(self, room: str, number: int, script: str) -> None:
+        with self.write() as db:
+            if _steps_present(db, room) >= number:
+                return
+            for statement in _statements(script):
+                db.execute(statement)
+            db.execute("INSERT INTO migrations (room, number) VALUES (?, ?)", (room, number))
+
+    @contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """Run the block as one transaction: committed and durable when it ends, rolled back where it raises.
+
+        One writer at a time, in this process and among all others; not to be nested. Raises `Transient` (busy for ten
+        seconds, disk full), `Permanent` (damaged file).
+        """
+        with self._lock, _sorted_failures(self.path):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def read(self) -> Iterator[sqlite3.Connection]:
+        """Lend the connection for reading; other threads wait until the block ends. Raises as `write` does."""
+        with self._lock, _sorted_failures(self.path):
+            yield self._connection
+
+    def close(self) -> None:
+        """Close the file; a second time is harmless."""
+        with self._lock:
+            self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+def _make_if_missing(path: Path) -> None:
+    if os.path.lexists(path):
+        return
+    descriptor, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    os.close(descriptor)
+    try:
+        with _sorted_failures(path), closing(_connect(Path(beside))):
+            pass
+        _link_into_place(beside, path)
+    finally:
+        os.unlink(beside)
+
+
+def _link_into_place(beside: str, path: Path) -> None:
+    try:
+        os.link(beside, path)
+    except FileExistsError:
+        return  # somebody else was a moment faster, and theirs is as good
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _refuse_unless_regular(path: Path) -> None:
+    if not stat.S_ISREG(os.lstat(path).st_mode):
+        raise Preflight(str(path), "is not a regular file", "Move it away, or name another state folder")
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    try:
+        connection.row_factory = sqlite3.Row
+        mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+        if mode != "wal":
+            raise Preflight(
+                str(path), f"its filesystem allows only journal mode {mode}", "Put the state folder on a local disk"
+            )
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _steps_present(db: sqlite3.Connection, room: str) -> int:
+    found = db.execute("SELECT coalesce(max(number), 0) FROM migrations WHERE room = ?", (room,)).fetchone()[0]
+    return int(found)
+
+
+def _statements(script: str) -> Iterator[str]:
+    """Yield the script's statements one by one: `executescript` would commit in between."""
+    statement = ""
+    for piece in script.split(";"):
+        statement += piece + ";"
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+
+
+@contextmanager
+def _sorted_failures(path: Path) -> Iterator[None]:
+    """Sort SQLite's result codes (sqlite.org/rescode.html) into our family; what is a mistake of ours rises as it is."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        failure = _failure(path, error)
+        if failure is None:
+            raise
+        raise failure from error
+
+
+def _failure(path: Path, error: sqlite3.DatabaseError) -> Failure | None:
+    primary = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if primary in _WAITABLE:
+        return Transient(
+            str(path), f"cannot be used now: {error}", "Wait for the next attempt; look at disk space if it stays so"
+        )
+    if primary in _RUINED:
+        return Permanent(str(path), f"is damaged or no database: {error}", "Keep a copy, then move it away")
+    if primary in _UNUSABLE:
+        return Preflight(str(path), f"cannot be opened: {error}", "Check the rights of the file and of its folder")
+    return None

@@ -1,0 +1,267 @@
+"""The kinds of values settings have: how each is written, what it becomes, how it is shown again.
+
+A kind reads what a person wrote (text from a variable or a flag, or what TOML made of it) and says in one phrase what it
+would have accepted. What it shows, it reads back. Sizes take IEC and SI units and are exact; durations need a unit, because a
+bare number has been seconds, minutes and milliseconds in too many programs.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import os.path
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal, InvalidOperation
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, get_args
+from urllib.parse import urlsplit
+
+from pydantic import BeforeValidator
+
+from s3sync.events import Level
+from s3sync.store.contract import StorageClass
+
+KIB, MIB, GIB, TIB = (1024**power for power in range(1, 5))
+
+_UNITS = {
+    "": 1,
+    "b": 1,
+    **{f"{letter}ib": 1024**power for power, letter in enumerate("kmgt", start=1)},
+    **{f"{letter}b": 1000**power for power, letter in enumerate("kmgt", start=1)},
+}
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([a-z]*)")
+_SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
+_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_FLAGS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of value: `read` raises `ValueError` on anything but what `wanted` describes."""
+
+    wanted: str
+    read: Callable[[object], object]
+    show: Callable[[object], str] = str
+    secret: bool = False
+    """It may hold a password."""
+
+    def as_seen(self, raw: object) -> str:
+        """Return what somebody wrote, right or wrong, fit to be printed: what may hold a password is not shown."""
+        text = show_words(raw)
+        return "(hidden)" if self.secret and "@" in text else text
+
+    def validator(self) -> BeforeValidator:
+        """Return `read` as pydantic wants it, refusing with the phrase."""
+
+        def checked(value: object) -> object:
+            try:
+                return self.read(value)
+            except (ValueError, TypeError, KeyError, InvalidOperation):
+                raise ValueError(self.wanted) from None
+
+        return BeforeValidator(checked)
+
+
+def read_size(value: object) -> int:
+    """Return the bytes meant by `1GiB`, `500MB`, `1.5 GiB` or a plain number. Raises `ValueError`."""
+    match = _SIZE.fullmatch(str(value).strip().lower())
+    if match is None or isinstance(value, bool):
+        raise ValueError(value)
+    exact = Decimal(match[1]) * _UNITS[match[2]]
+    if exact != int(exact):
+        raise ValueError(value)
+    return int(exact)
+
+
+def show_size(value: object) -> str:
+    """Return a size as somebody would have written it: the largest unit that divides it."""
+    size = int(str(value))
+    for name, unit in (("TiB", TIB), ("GiB", GIB), ("MiB", MIB), ("KiB", KIB)):
+        if size and size % unit == 0:
+            return f"{size // unit}{name}"
+    return str(size)
+
+
+def read_duration(value: object) -> timedelta:
+    """Return what `90s`, `15m`, `6h`, `2d` or `1h30m` means. Raises `ValueError`."""
+    if isinstance(value, timedelta):
+        return value
+    text = str(value).strip().lower()
+    match = _DURATION.fullmatch(text)
+    if match is None or not text:
+        raise ValueError(value)
+    numbers = zip(match.groups(), _SECONDS.values(), strict=True)
+    return timedelta(seconds=sum(int(number) * unit for number, unit in numbers if number))
+
+
+def show_duration(value: object) -> str:
+    """Return a duration as somebody would have written it."""
+    if not isinstance(value, timedelta):
+        raise TypeError(value)
+    rest, parts = int(value.total_seconds()), ""
+    for unit, seconds in _SECONDS.items():
+        count, rest = divmod(rest, seconds)
+        parts += f"{count}{unit}" if count else ""
+    return parts or "0s"
+
+
+def _whole(low: int, high: int) -> Callable[[object], int]:
+    def read(value: object) -> int:
+        number = int(str(value))
+        if isinstance(value, bool) or not low <= number <= high:
+            raise ValueError(value)
+        return number
+
+    return read
+
+
+def _money(value: object) -> Decimal:
+    amount = Decimal(str(value))
+    if not amount.is_finite() or amount < 0:
+        raise ValueError(value)
+    return amount
+
+
+def _flag(value: object) -> bool:
+    return _FLAGS[str(value).strip().lower()]
+
+
+def _folder(value: object) -> Path:
+    text = os.fspath(value) if isinstance(value, Path) else value
+    if not isinstance(text, str) or not text.startswith("/") or "\0" in text:
+        raise ValueError(value)
+    return Path(os.path.normpath(text))
+
+
+def _words(value: object) -> tuple[str, ...]:
+    words = value.split(",") if isinstance(value, str) else value
+    if not isinstance(words, list | tuple) or not all(isinstance(word, str) for word in words):
+        raise ValueError(value)
+    return tuple(dict.fromkeys(stripped for word in words if (stripped := word.strip())))
+
+
+def _bucket(value: object) -> str:
+    if not isinstance(value, str) or not _BUCKET.fullmatch(value):
+        raise ValueError(value)
+    return value
+
+
+def _buckets(value: object) -> tuple[str, ...]:
+    return tuple(_bucket(word) for word in _words(value))
+
+
+def _patterns(value: object) -> tuple[str, ...]:
+    patterns = _words(value)
+    for pattern in patterns:
+        re.compile(fnmatch.translate(pattern))
+        if "/" in pattern:
+            raise ValueError(value)
+    return patterns
+
+
+def _owner(value: object) -> str:
+    text = value if isinstance(value, str) else ""
+    if not re.fullmatch(r"auto|any|[0-9]{12}", text):
+        raise ValueError(value)
+    return text
+
+
+def _host(value: object) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9._:\[\]-]+", value):
+        raise ValueError(value)
+    return value
+
+
+def _url(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(value)
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment or not value.isprintable():
+        raise ValueError(value)
+    if parts.port == 0:
+        raise ValueError(value)
+    return value.rstrip("/")
+
+
+def show_url(value: object) -> str:
+    """Return a URL without the name and password it may hold."""
+    parts = urlsplit(str(value))
+    secret, at, place = parts.netloc.rpartition("@")
+    return parts._replace(netloc=f"***@{place}").geturl() if at and secret else str(value)
+
+
+def _level(value: object) -> Level:
+    name = str(value).strip().lower()
+    return Level({"warn": "warning", "critical": "error"}.get(name, name))
+
+
+def show_words(value: object) -> str:
+    """Return a list as it is written in a variable."""
+    return ",".join(str(word) for word in value) if isinstance(value, tuple | list) else str(value)
+
+
+def choice(names: type[StrEnum]) -> Kind:
+    """Return the kind whose values are the members of an enumeration, case ignored."""
+    members = {member.value.lower(): member for member in names}
+    return Kind("one of " + ", ".join(names), lambda value: members[str(value).strip().lower()])
+
+
+def choices(names: type[StrEnum]) -> Kind:
+    """Return the kind whose values are one or more members of an enumeration, kept in the enumeration's order."""
+
+    def read(value: object) -> tuple[StrEnum, ...]:
+        wanted = {names(word.lower()) for word in _words(value)}
+        if not wanted:
+            raise ValueError(value)
+        return tuple(member for member in names if member in wanted)
+
+    return Kind("one or more of " + ", ".join(names) + ", separated by commas", read, show_words)
+
+
+def whole(low: int, high: int) -> Kind:
+    """Return the kind of whole numbers within bounds, both included."""
+    return Kind(f"a whole number from {low} to {high}", _whole(low, high))
+
+
+SIZE = Kind("a size such as 1GiB, 500MB or 1048576", read_size, show_size)
+DURATION = Kind("a duration such as 90s, 15m, 6h or 2d", read_duration, show_duration)
+MONEY = Kind("an amount in USD such as 10 or 2.50", _money)
+FLAG = Kind("true or false", _flag, lambda value: str(value).lower())
+FOLDER = Kind("an absolute path", _folder)
+BUCKET = Kind("a bucket's name", _bucket)
+BUCKETS = Kind("names of buckets, separated by commas", _buckets, show_words)
+PATTERNS = Kind("patterns for file names such as *.upload, separated by commas", _patterns, show_words)
+OWNER = Kind("auto, any, or the 12 digits of an AWS account", _owner)
+HOST = Kind("a host's name or address", _host)
+URL = Kind("a URL such as https://search.example.org:9200", _url, show_url, secret=True)
+LEVEL = Kind("one of debug, info, warning, error", _level)
+STORAGE_CLASS = choice(StorageClass)
+THREADS = whole(1, 256)
+PORT = whole(1, 65535)
+
+
+def kind_of(annotation: object, metadata: Sequence[object]) -> Kind:
+    """Return the kind a field carries, also where it may be unset (`Folder | None`)."""
+    inner = [part for option in get_args(annotation) for part in getattr(option, "__metadata__", ())]
+    return next(part for part in (*metadata, *inner) if isinstance(part, Kind))
+
+
+Size = Annotated[int, SIZE.validator(), SIZE]
+Duration = Annotated[timedelta, DURATION.validator(), DURATION]
+Money = Annotated[Decimal, MONEY.validator(), MONEY]
+Flag = Annotated[bool, FLAG.validator(), FLAG]
+Folder = Annotated[Path, FOLDER.validator(), FOLDER]
+Bucket = Annotated[str, BUCKET.validator(), BUCKET]
+Buckets = Annotated[tuple[str, ...], BUCKETS.validator(), BUCKETS]
+Patterns = Annotated[tuple[str, ...], PATTERNS.validator(), PATTERNS]
+Owner = Annotated[str, OWNER.validator(), OWNER]
+Host = Annotated[str, HOST.validator(), HOST]
+Url = Annotated[str, URL.validator(), URL]
+LogLevel = Annotated[Level, LEVEL.validator(), LEVEL]
+Class = Annotated[StorageClass, STORAGE_CLASS.validator(), STORAGE_CLASS]
+Threads = Annotated[int, THREADS.validator(), THREADS]
+Port = Annotated[int, PORT.validator(), PORT]
