@@ -1,0 +1,162 @@
+"""The one file that imports boto3: makes the client, and turns what it raises into our failures.
+
+Whatever AWS's own variables, profiles and roles say is taken, the endpoint too (`AWS_ENDPOINT_URL_S3`); only what the promises
+of the store rest on is set here. Attempts and timeouts are explicit, because a retry that nobody sees can make our own success
+look like somebody else's object. Checksums are only sent where we name them: the ones botocore adds by itself cost time and
+break S3-compatible servers. Bodies are not hashed a second time for the signature where TLS guards them. `ExpectedBucketOwner`
+is put into every request in one place, because a bucket's name here comes from a folder that a client may have made.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import boto3
+import urllib3.exceptions
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionError,  # noqa: A004 - botocore's name for its own family
+    CredentialRetrievalError,
+    HTTPClientError,
+    IncompleteReadError,
+    MetadataRetrievalError,
+    NoCredentialsError,
+    ParamValidationError,
+    PartialCredentialsError,
+)
+
+from s3sync.errors import Failure, Permanent, Transient, Usage
+from s3sync.store.s3_errors import NOWHERE, failure_of
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+OWNER_AUTO = "auto"
+"""The caller's own account where the endpoint is AWS; elsewhere nobody is asked for, since accounts mean nothing there."""
+OWNER_ANY = "any"
+
+ATTEMPTS = 5
+CONNECT_TIMEOUT_SECONDS = 5
+READ_TIMEOUT_SECONDS = 60
+"""For silence, not for the whole reply: S3 sends blanks while it completes a large upload."""
+
+_AWS_HOSTS = (".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu", ".api.aws")
+_TRY_LATER = (ConnectionError, HTTPClientError, IncompleteReadError, urllib3.exceptions.HTTPError)
+_NO_CREDENTIALS = (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError, MetadataRetrievalError)
+
+
+@cache
+def _session() -> boto3.session.Session:
+    """One a process: it finds credentials, renews them, and keeps the service models it has read."""
+    return boto3.session.Session()
+
+
+def _config(*, connections: int, sign_bodies: bool) -> Config:
+    return Config(
+        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+        connect_timeout=CONNECT_TIMEOUT_SECONDS,
+        read_timeout=READ_TIMEOUT_SECONDS,
+        max_pool_connections=connections,
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        tcp_keepalive=True,
+        s3=None if sign_bodies else {"payload_signing_enabled": False},
+    )
+
+
+def connect(*, connections: int) -> S3Client:
+    """Return a client for the endpoint and account that AWS's own variables and files name; it may be used by all threads.
+
+    Raises `Usage` where these contradict each other or name no region.
+    """
+    try:
+        client = _session().client("s3", config=_config(connections=connections, sign_bodies=True))
+        if client.meta.endpoint_url.startswith("https:"):
+            client = _session().client("s3", config=_config(connections=connections, sign_bodies=False))
+    except (BotoCoreError, ValueError) as error:
+        raise Usage("AWS settings", str(error), "Correct AWS's own variables, or its config file") from error
+    return client
+
+
+def is_aws(endpoint_url: str) -> bool:
+    """Tell whether an endpoint is AWS itself and not something that speaks its language."""
+    return (urlsplit(endpoint_url).hostname or "").endswith(_AWS_HOSTS)
+
+
+def demand_owner(client: S3Client, policy: str) -> None:
+    """Make every request of `client` name the account that must own the bucket.
+
+    `policy` is `auto`, `any` or a 12-digit account id; anything else raises `Usage`. With `auto` the account is looked up once,
+    at the first request; where that fails the request raises what the look-up raised.
+    """
+    if policy == OWNER_ANY or (policy == OWNER_AUTO and not is_aws(client.meta.endpoint_url)):
+        return
+    if policy != OWNER_AUTO and not re.fullmatch(r"\d{12}", policy):
+        raise Usage("bucket owner", f"{policy!r} is no account", f"Give 12 digits, `{OWNER_AUTO}` or `{OWNER_ANY}`")
+    owner = _once(_own_account) if policy == OWNER_AUTO else lambda: policy
+
+    # botocore names the arguments of its hooks, and gives more of them than are needed here.
+    def name_owner(params: dict[str, Any], model: Any, **_: object) -> None:  # noqa: ANN401
+        if "ExpectedBucketOwner" in model.input_shape.members:
+            params.setdefault("ExpectedBucketOwner", owner())
+
+    client.meta.events.register("before-parameter-build.s3", name_owner)
+
+
+def _own_account() -> str:
+    with asking("the caller's account", "ask STS for it"):
+        return _session().client("sts", config=_config(connections=1, sign_bodies=True)).get_caller_identity()["Account"]
+
+
+def _once(ask: Callable[[], str]) -> Callable[[], str]:
+    """Return `ask` with its first answer kept. A failure is not kept."""
+    lock = threading.Lock()
+    answers: list[str] = []
+
+    def answer() -> str:
+        with lock:
+            if not answers:
+                answers.append(ask())
+            return answers[0]
+
+    return answer
+
+
+@contextmanager
+def asking(subject: str, doing: str, *, as_in: Mapping[str, type[Failure]] = NOWHERE) -> Iterator[None]:
+    """Turn what boto3 raises while `doing` something with `subject` into our family of failures.
+
+    `as_in` names codes that mean something of their own in this call.
+    """
+    try:
+        yield
+    except ClientError as error:
+        said = error.response.get("Error", {})
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        code, message = said.get("Code", ""), said.get("Message", "")
+        raise failure_of(code, status, subject=subject, doing=doing, message=message, as_in=as_in) from error
+    except _NO_CREDENTIALS as error:
+        hint = "Give credentials by AWS's own variables, a profile or a role"
+        raise Transient(subject, f"cannot {doing}: {error}", hint) from error
+    except _TRY_LATER as error:
+        raise Transient(subject, f"cannot {doing}: {error}", "Look at the network and the endpoint") from error
+    except ParamValidationError as error:
+        raise Permanent(subject, f"cannot {doing}: {error}") from error
+    except BotoCoreError as error:
+        raise Permanent(subject, f"cannot {doing}: {error}", "Look at AWS's own variables and its config file") from error
+
+
+def refusal(error: BaseException | None) -> tuple[str, int]:
+    """Return code and status of the reply behind a failure that `asking` raised; an empty code where there was no reply."""
+    if not isinstance(error, ClientError):
+        return ("", 0)
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return (error.response.get("Error", {}).get("Code", ""), status)

@@ -1,0 +1,102 @@
+"""Read what S3 says of an object: headers in, our types out. Pure, and the only place that knows these grammars."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from s3sync.errors import Permanent
+from s3sync.store.contract import ObjectInfo, ObjectRef, StorageClass, ThawState, ThawStatus
+
+_RESTORE = re.compile(r'\s*ongoing-request="(?P<ongoing>true|false)"\s*(?:,\s*expiry-date="(?P<until>[^"]*)"\s*)?')
+_RANGE = re.compile(r"bytes (?P<first>\d+)-(?P<last>\d+)/(?P<total>\d+)")
+
+
+def storage_class(shown: str | None) -> StorageClass:
+    """Return the storage class of a header; S3 leaves it away for STANDARD (HeadObject).
+
+    Raises `ValueError` for one this program does not know how to read or thaw.
+    """
+    return StorageClass(shown or StorageClass.STANDARD)
+
+
+def thaw_status(kept_in: StorageClass, restore: str | None, archive_status: str | None = None) -> ThawStatus:
+    """Return the thaw state by the header x-amz-restore (HeadObject).
+
+    Its grammar: absent (never thawed, or the copy has lapsed), `ongoing-request="true"`, or `ongoing-request="false",
+    expiry-date="Fri, 21 Dec 2012 00:00:00 GMT"`. `archive_status` is how Intelligent-Tiering says that an object sank into one
+    of its archive tiers. Raises `ValueError` for a header of another grammar.
+    """
+    if not (kept_in.needs_thaw or archive_status):
+        return ThawStatus(ThawState.READABLE)
+    if restore is None:
+        return ThawStatus(ThawState.FROZEN)
+    said = _RESTORE.fullmatch(restore)
+    if said is None:
+        raise ValueError(f"x-amz-restore is {restore!r}")
+    if said["ongoing"] == "true":
+        return ThawStatus(ThawState.THAWING)
+    return ThawStatus(ThawState.THAWED, http_date(said["until"]) if said["until"] else None)
+
+
+def http_date(text: str) -> datetime:
+    """Return the aware UTC time of an HTTP date. Raises `ValueError` where it is none."""
+    return parsedate_to_datetime(text).astimezone(UTC)
+
+
+def object_info(ref: ObjectRef, reply: Mapping[str, Any]) -> ObjectInfo:
+    """Return what a HeadObject reply, as botocore parses it, says of `ref`. Raises `Permanent` where it makes no sense."""
+    try:
+        kept_in = storage_class(reply.get("StorageClass"))
+        thaw = thaw_status(kept_in, reply.get("Restore"), reply.get("ArchiveStatus"))
+    except ValueError as error:
+        raise Permanent(str(ref), f"S3 says of it what has no meaning known to us ({error})") from error
+    return ObjectInfo(
+        ref=ObjectRef(ref.bucket, ref.key, version_id(reply)),
+        size=reply["ContentLength"],
+        etag=reply["ETag"],
+        crc64nvme=reply.get("ChecksumCRC64NVME"),
+        checksum_type=checksum_type(reply),
+        storage_class=kept_in,
+        thaw=thaw,
+        metadata=dict(reply.get("Metadata", {})),
+        last_modified=reply.get("LastModified"),
+    )
+
+
+def version_id(reply: Mapping[str, Any]) -> str | None:
+    """Return the version id of a reply; the version `null` of a bucket that keeps none is no version."""
+    shown: str | None = reply.get("VersionId")
+    return None if shown in {None, "null"} else shown
+
+
+def checksum_type(reply: Mapping[str, Any]) -> str | None:
+    """Return the checksum's type; a CRC64NVME of which nothing is said is of the full object, as it has no other kind.
+
+    (User Guide, checking object integrity, the table of checksum types.)
+    """
+    shown: str | None = reply.get("ChecksumType")
+    if shown is None and reply.get("ChecksumCRC64NVME") is not None:
+        return "FULL_OBJECT"
+    return shown
+
+
+def wrong_range(status: int, content_range: str | None, content_length: int, *, offset: int, length: int) -> str | None:
+    """Return what is wrong with the reply to a ranged GET, or None where it is exactly the range asked for.
+
+    A proxy may answer 200 with the whole object, and a cache with another range.
+    """
+    if status != 206:  # noqa: PLR2004 - Partial Content
+        return f"status {status} instead of 206"
+    said = _RANGE.fullmatch(content_range or "")
+    if said is None:
+        return f"range {content_range!r} instead of bytes {offset}-{offset + length - 1}"
+    first, last, total = int(said["first"]), int(said["last"]), int(said["total"])
+    if (first, last) != (offset, offset + length - 1) or last >= total:
+        return f"range {content_range!r} instead of bytes {offset}-{offset + length - 1}"
+    if content_length != length:
+        return f"{content_length} bytes instead of {length}"
+    return None
