@@ -1,0 +1,186 @@
+"""Remove one chunk of originals in three moves: into the slots, a moment's wait, then each asked and unlinked, or given back.
+
+*In* happens with no lease held: holding one while renaming looks safer and loses uploads, for a client that re-puts the name
+waits for the lease in `open` and gets the file that has just been unlinked. *The moment* lets an `open` that had found the name
+arrive at the file. *Asked*: does anybody write it (a lease, or where there is none one look at all open files), and is it still
+the file that was archived?
+
+The same file is: same device, inode, size, mtime and ctime. Our own rename changes ctime, so it is compared before, and what
+the rename left is compared after: a write in between shows. Where only ctime differs (a chmod, a link, a rewrite with a forged
+mtime) the content is hashed again; equal bytes are released. What is found in a slot from an earlier attempt is hashed as well,
+because what it was before its rename is not known any more.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from errno import ENOSPC, EPERM
+from functools import cache
+
+from s3sync.dropzone.candidate import Identity
+from s3sync.dropzone.folders import READ, FolderCache
+from s3sync.dropzone.reasons import Reason, of_errno
+from s3sync.dropzone.slots import Kept, Original, Slots
+from s3sync.dropzone.writers import Snapshot, Writing, lease_broken, snapshot, take_lease
+from s3sync.dropzone.zone import DropZone
+
+_BLOCK = 1 << 20
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of a chunk, counted while it happens."""
+
+    released: list[Original] = field(default_factory=list)
+    vanished: int = 0
+    unleased: int = 0
+    kept: list[Kept] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """An original in its slot: its state there, and whether that alone says that it is still what was archived."""
+
+    original: Original
+    renamed: Identity
+    doubtful: bool
+
+
+def remove_chunk(zone: DropZone, slots: Slots, originals: Sequence[Original], wait: Callable[[], object]) -> Outcome:
+    """Remove `originals`, whose files share a quarantine; `wait` lasts the moment. Never raises `OSError`."""
+    removal = _Removal(slots)
+    try:
+        slots.note(originals)
+    except OSError as error:
+        # A full disk must not keep us from emptying it; the note is for a day that hardly ever comes.
+        if error.errno != ENOSPC:
+            removal.outcome.kept.extend(Kept(each.path, each.identity, of_errno(error)) for each in originals)
+            return removal.outcome
+    with zone.folders() as folders:
+        moved = [moved for original in originals if (moved := removal.move(folders, original)) is not None]
+    if moved:
+        wait()
+    look = cache(snapshot)
+    for each in moved:
+        removal.settle(each, look)
+    return removal.outcome
+
+
+class _Removal:
+    """The moves for single originals."""
+
+    def __init__(self, slots: Slots) -> None:
+        self._slots = slots
+        self.outcome = Outcome()
+
+    def move(self, folders: FolderCache, original: Original) -> Moved | None:
+        """Move an original into its slot; None where that was its end, whichever."""
+        if original.ordinal in self._slots.leftovers:
+            return self._found(original)
+        now = original.identity
+        parent_fd: int | None = None
+        try:
+            parent_fd, name = folders.parent(original.path)
+            before = os.stat(name, dir_fd=parent_fd, follow_symlinks=False)
+            if not stat.S_ISREG(before.st_mode):
+                self._left(original, None, Reason.VANISHED)
+                return None
+            now = Identity.of(before)
+            if not now.same_but_ctime(original.identity):
+                self._left(original, now, Reason.CHANGED)
+                return None
+            after = self._slots.move_in(parent_fd, name, original.ordinal)
+        except OSError as error:
+            self._left(original, now, _why_not(error, parent_fd))
+            return None
+        return self._moved(original, after, doubtful=now != original.identity)
+
+    def settle(self, moved: Moved, look: Callable[[], Snapshot]) -> None:
+        """Remove what lies in the slot, or give it back."""
+        original = moved.original
+        try:
+            fd = os.open(b"%d" % original.ordinal, READ, dir_fd=self._slots.fd)
+            try:
+                reason = self._removed(fd, moved, look)
+            finally:
+                os.close(fd)
+        except PermissionError as error:
+            reason = Reason.UNREADABLE if error.errno != EPERM else of_errno(error)
+        except OSError as error:
+            reason = of_errno(error)
+        if reason is None:
+            self.outcome.released.append(original)
+        else:
+            self._give_back(original, reason)
+
+    def _found(self, original: Original) -> Moved | None:
+        """Take up what an earlier attempt left in the slot; what lies under the name by now is somebody's new file."""
+        try:
+            after = os.stat(b"%d" % original.ordinal, dir_fd=self._slots.fd, follow_symlinks=False)
+        except OSError as error:
+            self._left(original, original.identity, of_errno(error))
+            return None
+        return self._moved(original, after, doubtful=True)
+
+    def _moved(self, original: Original, after: os.stat_result, *, doubtful: bool) -> Moved | None:
+        renamed = Identity.of(after)
+        if stat.S_ISREG(after.st_mode) and renamed.same_but_ctime(original.identity):
+            return Moved(original, renamed, doubtful)
+        # Between looking and renaming somebody else's file came to bear the name.
+        self._give_back(original, Reason.CHANGED)
+        return None
+
+    def _removed(self, fd: int, moved: Moved, look: Callable[[], Snapshot]) -> Reason | None:
+        """Unlink the open file if it may go; return why not. Raises `OSError`. Closing it lets go of the lease."""
+        refused = take_lease(fd)
+        if refused is Writing.SOMEBODY or (refused is not None and moved.renamed.file_id in look().writing):
+            return Reason.WRITER
+        now = Identity.of(os.fstat(fd))
+        if moved.doubtful or now != moved.renamed:
+            reason = _differs(fd, now, moved.original, leased=refused is None)
+            if reason is not None:
+                return reason
+        if refused is None and lease_broken(fd):
+            return Reason.WRITER
+        os.unlink(b"%d" % moved.original.ordinal, dir_fd=self._slots.fd)
+        self.outcome.unleased += refused is not None
+        return None
+
+    def _give_back(self, original: Original, reason: Reason) -> None:
+        if reason is Reason.VANISHED:
+            self.outcome.vanished += 1
+        else:
+            self.outcome.kept.append(self._slots.give_back(original.ordinal, original.path, reason))
+
+    def _left(self, original: Original, now: Identity | None, reason: Reason) -> None:
+        """Count an original that was not moved."""
+        if reason is Reason.VANISHED:
+            self.outcome.vanished += 1
+        else:
+            self.outcome.kept.append(Kept(original.path, now, reason))
+
+
+def _differs(fd: int, now: Identity, original: Original, *, leased: bool) -> Reason | None:
+    """Say how the open file, seen as `now`, differs from what was archived; None where the bytes are the same."""
+    if not now.same_but_ctime(original.identity):
+        return Reason.CHANGED
+    digest, offset = hashlib.sha256(), 0
+    while block := os.pread(fd, _BLOCK, offset):
+        digest.update(block)
+        offset += len(block)
+        if leased and lease_broken(fd):
+            return Reason.WRITER
+    if digest.hexdigest() != original.sha256 or Identity.of(os.fstat(fd)) != now:
+        return Reason.CHANGED
+    return None
+
+
+def _why_not(error: OSError, parent_fd: int | None) -> Reason:
+    """Sort an error of the rename; a sticky folder and an immutable file give the same one."""
+    if error.errno == EPERM and parent_fd is not None and os.fstat(parent_fd).st_mode & stat.S_ISVTX:
+        return Reason.FOLDER_STICKY
+    return of_errno(error)

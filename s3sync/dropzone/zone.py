@@ -1,0 +1,176 @@
+"""A drop zone: its root, whose rights we judge it with, and which private folder originals pass through on their way out.
+
+The quarantine must be reached by a rename, so it lies on the drop zone's own mount: `<root>/<name>` for bucket folders that are
+plain folders, `<root>/<bucket>/<name>` for one that is its own mount, or wherever the settings say. It is named by a path as
+`s3sync.dropzone.folders` understands them: relative to the root, or absolute where it lies outside.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from s3sync.dropzone.folders import FolderCache, open_folder, open_listing, open_root
+from s3sync.dropzone.syscalls import (
+    CAP_DAC_OVERRIDE,
+    CAP_DAC_READ_SEARCH,
+    CAP_FOWNER,
+    CAP_LEASE,
+    effective_capabilities,
+    mount_id,
+)
+
+S3BATCH_QUARANTINE = b".s3batch-quarantine"
+S3SYNC_QUARANTINE = b".s3sync-quarantine"
+
+DISPLACED = b"displaced"
+"""The folder of a quarantine in which each subfolder is a little drop zone: files whose own name was taken meanwhile."""
+
+
+class Mount(NamedTuple):
+    """Where a folder is mounted: two bind mounts of one filesystem share the device, not the id."""
+
+    device: int
+    id: int
+
+    @classmethod
+    def of(cls, fd: int) -> Mount:
+        """Return the mount `fd` was opened through."""
+        return cls(os.fstat(fd).st_dev, mount_id(fd))
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """What the kernel will let this process do with other people's files."""
+
+    uid: int
+    reads_all: bool
+    """May read and pass through everything (CAP_DAC_READ_SEARCH or CAP_DAC_OVERRIDE)."""
+    owns_all: bool
+    """May remove other people's files from sticky folders (CAP_FOWNER)."""
+    leases_all: bool
+    """May take leases on other people's files (CAP_LEASE)."""
+
+    @classmethod
+    def ours(cls) -> Rights:
+        """Return the rights of this process."""
+        held = effective_capabilities()
+        return cls(
+            uid=os.geteuid(),
+            reads_all=bool(held & (1 << CAP_DAC_OVERRIDE | 1 << CAP_DAC_READ_SEARCH)),
+            owns_all=bool(held & 1 << CAP_FOWNER),
+            leases_all=bool(held & 1 << CAP_LEASE),
+        )
+
+
+class DropZone:
+    """An open drop zone. Close it, or use it as a context."""
+
+    def __init__(self, path: Path, *, quarantine: Path | None, quarantine_name: bytes, rights: Rights) -> None:
+        """Open the root `path`; `open` is the usual way. Raises `OSError`."""
+        self.path = path.resolve()
+        self.fd = open_root(self.path)
+        self.rights = rights
+        self.quarantine_name = quarantine_name
+        self.explicit = None if quarantine is None else self._named(quarantine.resolve())
+        """The path of the quarantine the settings name, if they do."""
+        self.mount = Mount.of(self.fd)
+
+    @classmethod
+    def open(cls, path: Path, *, quarantine: Path | None = None, quarantine_name: bytes = S3BATCH_QUARANTINE) -> DropZone:
+        """Return the drop zone at `path`, judged with the rights of this process. Raises `OSError`."""
+        return cls(path, quarantine=quarantine, quarantine_name=quarantine_name, rights=Rights.ours())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the root."""
+        os.close(self.fd)
+
+    def folders(self) -> FolderCache:
+        """Return a fresh cache of folders beneath the root."""
+        return FolderCache(self.fd)
+
+    def quarantine_of_bucket(self, bucket: bytes) -> bytes:
+        """Return the path of the quarantine that serves the files of a bucket folder; it need not exist yet.
+
+        Raises `OSError` where the bucket folder cannot be opened.
+        """
+        if self.explicit is not None:
+            return self.explicit
+        folder_fd = open_folder(self.fd, bucket)
+        try:
+            own_mount = Mount.of(folder_fd) != self.mount
+        finally:
+            os.close(folder_fd)
+        return bucket + b"/" + self.quarantine_name if own_mount else self.quarantine_name
+
+    def quarantine_of(self, path: bytes) -> bytes:
+        """Return the path of the quarantine the file at `path` leaves through: a displaced one through the one it waits in.
+
+        Raises `OSError`.
+        """
+        for quarantine in self._possible_for(path):
+            if path.startswith(quarantine + b"/" + DISPLACED + b"/"):
+                return quarantine
+        return self.quarantine_of_bucket(path.partition(b"/")[0])
+
+    def drop_path(self, path: bytes) -> bytes:
+        """Return `<bucket>/<key>` of the file at `path`, also where it waits displaced in quarantine."""
+        for quarantine in self._possible_for(path):
+            waiting = quarantine + b"/" + DISPLACED + b"/"
+            if path.startswith(waiting):
+                return path[len(waiting) :].partition(b"/")[2]
+        return path
+
+    def is_quarantine(self, path: bytes) -> bool:
+        """Tell whether a folder of ours may lie at `path`: it is never taken for somebody's drop."""
+        return path == self.explicit or path in self._possible_for(path)
+
+    def quarantines(self) -> list[bytes]:
+        """Return the paths of all quarantines that exist and are ours, those of earlier settings too.
+
+        What an uploader may have made is not believed: whoever can write into a quarantine could drop into any bucket.
+        Raises `OSError`.
+        """
+        possible = [self.quarantine_name, *(bucket + b"/" + self.quarantine_name for bucket in self._bucket_folders())]
+        if self.explicit is not None and self.explicit not in possible:
+            possible.insert(0, self.explicit)
+        with self.folders() as folders:
+            return [path for path in possible if self._is_ours(folders, path)]
+
+    def _possible_for(self, path: bytes) -> list[bytes]:
+        bucket = path.partition(b"/")[0]
+        possible = [self.quarantine_name, bucket + b"/" + self.quarantine_name]
+        return possible if self.explicit is None else [self.explicit, *possible]
+
+    def _bucket_folders(self) -> list[bytes]:
+        with os.scandir(self.fd) as entries:
+            return sorted(os.fsencode(entry.name) for entry in entries if entry.is_dir(follow_symlinks=False))
+
+    def _named(self, place: Path) -> bytes:
+        beneath = place.is_relative_to(self.path) and place != self.path
+        return os.fsencode(place.relative_to(self.path) if beneath else place)
+
+    def _is_ours(self, folders: FolderCache, path: bytes) -> bool:
+        try:
+            fd = open_listing(folders.folder(path))
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
+            return False
+        try:
+            return is_private(fd, self.rights)
+        finally:
+            os.close(fd)
+
+
+def is_private(fd: int, rights: Rights) -> bool:
+    """Tell whether an open folder is our own and nobody else may do anything in it."""
+    seen = os.fstat(fd)
+    return seen.st_uid == rights.uid and seen.st_mode & 0o077 == 0
