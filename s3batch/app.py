@@ -1,0 +1,237 @@
+"""The only place that wires parts together: settings in, the rooms' engines out, each made when it is first asked for."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import time
+from collections.abc import Iterable
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from s3batch import __version__
+from s3batch.catalogue.sqlite import SqliteCatalogue
+from s3batch.pack.agent import Clocks, PackAgent
+from s3batch.pack.journal import PackJournal
+from s3batch.pack.names import Names
+from s3batch.pack.pipeline import Yard
+from s3batch.pack.planner import Limits
+from s3batch.pack.spool import Spool
+from s3batch.pack.steps import Steps
+from s3batch.pack.unreleased import UnreleasedFiles
+from s3batch.pack.workers import WorkerPool
+from s3batch.restore.engine import RestoreEngine, Setup
+from s3batch.restore.thaw import Pace
+from s3batch.settings import Settings
+from s3sync.backoff import Backoff
+from s3sync.dropzone.quiet import QuietClock
+from s3sync.dropzone.release import ReleaseReport, release
+from s3sync.dropzone.rules import TEMPORARY_NAMES, Standards
+from s3sync.dropzone.slots import Original
+from s3sync.dropzone.zone import S3BATCH_QUARANTINE, DropZone
+from s3sync.errors import Preflight
+from s3sync.events import Listener
+from s3sync.loop import StopFlag
+from s3sync.observe.logs import LogListener
+from s3sync.output import Output
+from s3sync.statedb import StateDb
+from s3sync.store.proof import Proof
+from s3sync.store.s3 import S3Store
+
+SPOOL_HEADROOM_BYTES = 1 << 20
+"""What the lists of an archive that fills the spool alone may take."""
+
+
+class App:
+    """The program, wired for one set of settings. Use it as a context: what was opened is closed with it."""
+
+    def __init__(self, settings: Settings, output: Output) -> None:
+        """Open nothing yet."""
+        self.settings = settings
+        self.output = output
+        self.stop = StopFlag()
+        self._open = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._open.close()
+
+    def now(self) -> datetime:
+        """Return the wall-clock time."""
+        return datetime.now(UTC)
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep, or less if asked to stop."""
+        self.stop.wait(seconds)
+
+    @cached_property
+    def listener(self) -> Listener:
+        """Who is told of events."""
+        return LogListener(self.settings.log_level)
+
+    @cached_property
+    def state_folder(self) -> Path:
+        """The state folder, made private where it is missing. Raises `Preflight`."""
+        return _made(self.settings.state, "S3BATCH_STATE")
+
+    @cached_property
+    def journal_db(self) -> StateDb:
+        """journal.db, opened."""
+        return self._open.enter_context(StateDb.open(self.state_folder / "journal.db"))
+
+    @cached_property
+    def catalogue(self) -> SqliteCatalogue:
+        """catalogue.db, opened."""
+        catalogue = SqliteCatalogue.open(self.state_folder / "catalogue.db")
+        self._open.callback(catalogue.close)
+        return catalogue
+
+    @cached_property
+    def store(self) -> S3Store:
+        """S3, as AWS's own variables say."""
+        settings = self.settings
+        store = S3Store(
+            bucket_owner=settings.bucket_owner,
+            part_size=settings.part_size,
+            threshold=settings.part_size,
+            upload_threads=settings.upload_threads,
+            stopping=self.stop,
+        )
+        self._open.callback(store.close)
+        return store
+
+    @cached_property
+    def journal(self) -> PackJournal:
+        """The batches."""
+        return PackJournal(self.journal_db, now=self.now)
+
+    @cached_property
+    def unreleased(self) -> UnreleasedFiles:
+        """The originals that could not be removed."""
+        return UnreleasedFiles(self.journal_db, now=self.now)
+
+    @cached_property
+    def spool(self) -> Spool:
+        """The spool. Raises `Preflight` where it cannot be made."""
+        return Spool(_made(self.settings.spool, "S3BATCH_SPOOL"), self.settings.spool_limit)
+
+    @cached_property
+    def zone(self) -> DropZone:
+        """The drop zone, opened. Raises `Preflight` where it is not there."""
+        settings = self.settings
+        try:
+            zone = DropZone.open(settings.folder, quarantine=settings.quarantine, quarantine_name=S3BATCH_QUARANTINE)
+        except OSError as error:
+            hint = "Make the folder, or set S3BATCH_FOLDER"
+            raise Preflight(str(settings.folder), f"cannot be opened as drop zone: {error.strerror}", hint) from error
+        return self._open.enter_context(zone)
+
+    @cached_property
+    def quiet(self) -> QuietClock:
+        """The clock files are judged quiet by."""
+        return QuietClock(self.settings.quiet_period)
+
+    @property
+    def standards(self) -> Standards:
+        """What files are held to, without what changes from pass to pass."""
+        settings = self.settings
+        return Standards(
+            quiet=self.quiet,
+            buckets=None if settings.buckets is None else frozenset(settings.buckets),
+            temporary=(*TEMPORARY_NAMES, *settings.ignore),
+            max_size=settings.spool_limit - SPOOL_HEADROOM_BYTES,
+        )
+
+    @property
+    def limits(self) -> Limits:
+        """When batches are closed."""
+        settings = self.settings
+        return Limits(
+            max_bytes=settings.max_batch_size,
+            max_members=settings.max_batch_members,
+            max_age_ns=round(settings.max_batch_age.total_seconds() * 1e9),
+            quiet_ns=round(settings.quiet_period.total_seconds() * 1e9),
+            within=settings.pack_within,
+        )
+
+    @cached_property
+    def names(self) -> Names:
+        """What reservations are made of."""
+        return Names(
+            storage_class=self.settings.storage_class,
+            manifest_bucket=self.settings.manifest_bucket,
+            host=socket.gethostname(),
+            tool=f"s3batch {__version__}",
+            new_suffix=lambda: secrets.token_hex(6),
+        )
+
+    def pack_agent(self) -> PackAgent:
+        """Return the packing agent; whoever runs it holds the locks."""
+        yard = Yard(
+            steps=self._steps(),
+            names=self.names,
+            root=os.fspath(self.zone.path),
+            max_bytes=self.settings.max_batch_size,
+            parked=Backoff(time.monotonic),
+            listener=self.listener,
+            stopping=self.stop,
+        )
+        return PackAgent(
+            zone=self.zone,
+            yard=yard,
+            builders=lambda: WorkerPool(self.settings.build_workers),
+            standards=self.standards,
+            limits=self.limits,
+            unreleased=self.unreleased,
+            clocks=Clocks(),
+        )
+
+    def restore_engine(self, *, keep_lock: bool = False, pace: Pace | None = None) -> RestoreEngine:
+        """Return the restore engine; the agent's keeps the lock."""
+        setup = Setup(
+            state_folder=self.state_folder,
+            spool=self.spool.root,
+            restore_dir=self.settings.restore_dir,
+            pace=pace or Pace(),
+            keep_lock=keep_lock,
+        )
+        engine = RestoreEngine(self.journal_db, self.store, self.now, setup, listener=self.listener, stopping=self.stop)
+        return self._open.enter_context(engine)
+
+    def _steps(self) -> Steps:
+        return Steps(
+            store=self.store,
+            journal=self.journal,
+            spool=self.spool,
+            catalogue=self.catalogue,
+            enqueue=lambda _connection, _reservation: None,
+            releaser=self._release,
+            unreleased=self.unreleased,
+        )
+
+    def _release(self, batch: str, originals: Iterable[Original], proof: Proof) -> ReleaseReport:
+        return release(
+            self.zone,
+            batch,
+            originals,
+            proof,
+            sleep=time.sleep,
+            threads=self.settings.release_threads,
+            prune=self.settings.prune_folders,
+        )
+
+
+def _made(folder: Path, variable: str) -> Path:
+    """Make a private folder where it is missing. Raises `Preflight`."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise Preflight(str(folder), f"cannot be made: {error.strerror}", f"Make it, or set {variable}") from error
+    return folder

@@ -1,0 +1,1 @@
+"""One command a file: `HELP`, `EPILOG`, `setup(parser)` and `run(args, app)`."""

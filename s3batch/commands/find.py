@@ -1,0 +1,112 @@
+"""`find`: members by any part of their keys."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
+from typing import Protocol
+
+from s3batch.catalogue.contract import Catalogue, Entry, Page, Query
+from s3batch.catalogue.targets import uri
+from s3batch.catalogue.view import entry_object
+from s3batch.commands._moments import first_moment, last_moment
+from s3sync import keys
+from s3sync.errors import Exit
+from s3sync.output import Output, human_size, human_time
+from s3sync.times import from_ns
+from s3sync.values import read_size
+
+HELP = "Find files by any part of their keys."
+EPILOG = """Every TEXT must be somewhere in the key; case does not matter. The newest archives come first, and a file that was
+archived twice with the same bytes and time is shown once. Exit code 4: nothing found.
+
+examples:
+  s3batch find invoice 2024-03
+  s3batch find --bucket media --since 30d --larger 1GiB .mov
+"""
+
+PAGE = 500
+
+
+class Needs(Protocol):
+    """What the command takes from the application."""
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """Where to look."""
+
+    @property
+    def output(self) -> Output:
+        """Where to answer."""
+
+    def now(self) -> datetime:
+        """Return the time `--since 7d` counts from."""
+
+
+def setup(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("text", nargs="*", metavar="TEXT", help="part of the key; several: all of them")
+    parser.add_argument("--bucket", help="only this bucket")
+    parser.add_argument("--prefix", default="", help="only keys that begin with this (case matters)")
+    parser.add_argument("--since", metavar="TIME", help="archived at or after: 2026-11-21, 2026-11-21T10:48:55Z, 7d")
+    parser.add_argument("--until", metavar="TIME", help="archived at or before; a date includes its day")
+    parser.add_argument("--larger", metavar="SIZE", type=read_size, help="files of this size or larger, such as 10MiB")
+    parser.add_argument("--smaller", metavar="SIZE", type=read_size, help="files of this size or smaller")
+    parser.add_argument("--limit", metavar="N", type=_count, default=100, help="stop after so many (default 100; 0: never)")
+    parser.add_argument("--after", metavar="CURSOR", help="go on where an earlier search stopped")
+
+
+def run(args: argparse.Namespace, app: Needs) -> Exit:
+    """Search, a page at a time, and show each page as it comes."""
+    query = _query(args, app.now())
+    found, after = 0, None
+    for page in _pages(app.catalogue, query, args.limit):
+        _show(page.entries, app.output)
+        found, after = found + len(page.entries), page.next
+    if after is not None:
+        app.output.text(f"There may be more: --after {after}")
+    if not found:
+        app.output.text("Nothing found.")
+    return Exit.DONE if found else Exit.NOT_FOUND
+
+
+def _query(args: argparse.Namespace, now: datetime) -> Query:
+    return Query(
+        words=tuple(args.text),
+        bucket=args.bucket,
+        prefix=keys.parse(args.prefix),
+        since=None if args.since is None else first_moment(args.since, now),
+        until=None if args.until is None else last_moment(args.until, now),
+        larger=args.larger,
+        smaller=args.smaller,
+        after=args.after,
+    )
+
+
+def _pages(catalogue: Catalogue, query: Query, limit: int) -> Iterator[Page]:
+    """Yield pages until there are `limit` entries or no more; 0 means no limit."""
+    missing = limit
+    while True:
+        page = catalogue.find(replace(query, limit=min(missing, PAGE) if limit else PAGE))
+        yield page
+        missing -= len(page.entries)
+        if page.next is None or (limit and missing <= 0):
+            return
+        query = replace(query, after=page.next)
+
+
+def _show(entries: tuple[Entry, ...], output: Output) -> None:
+    for entry in entries:
+        output.record(entry_object(entry))
+        if not output.as_json:
+            modified = human_time(from_ns(entry.member.mtime_ns))
+            output.text(f"{modified}  {human_size(entry.member.size):>10}  {uri(entry.bucket, entry.member.key)}")
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if count < 0:
+        raise argparse.ArgumentTypeError("must not be negative")
+    return count

@@ -1,0 +1,40 @@
+"""`run`: the agent, once or until stopped."""
+
+from __future__ import annotations
+
+import argparse
+
+from s3batch.app import App
+from s3batch.daemon import run as run_agent
+from s3batch.daemon import run_once
+from s3sync.errors import Exit
+from s3sync.output import human_size
+
+HELP = "pack, prove, catalogue and release what is finished; advance restore requests"
+EPILOG = """examples:
+  s3batch run --once            one pass that closes every batch, then leave
+  s3batch run                   the agent: until SIGTERM, which finishes or abandons cleanly within ten seconds
+"""
+
+
+def setup(parser: argparse.ArgumentParser) -> None:
+    """Add the command's own arguments."""
+    parser.add_argument("--once", action="store_true", help="do a single pass, close batches that are not full, and leave")
+
+
+def run(args: argparse.Namespace, app: App) -> Exit:
+    """Run the agent."""
+    if not args.once:
+        return run_agent(app)
+    tally, code = run_once(app)
+    output = app.output
+    output.record(tally.summary())
+    if not output.as_json:
+        output.text(
+            f"{tally.files} files ({human_size(tally.bytes)}) in {tally.archives} archives; {tally.released} originals released"
+        )
+        for reason, files in sorted(tally.left.items()):
+            output.text(f"  left: {files} {reason}")
+        for error in tally.errors:
+            output.text(f"  failed: {error}")
+    return code

@@ -1,0 +1,133 @@
+"""The agent: which duties this host has, once or for as long as nobody asks to stop.
+
+Packing runs in the main thread, a pass at a time: woken by file events, with the periodic scan as the truth. Restores and the
+index advance in threads of their own, so that a long upload delays neither. A duty that fails in a way we did not foresee ends
+the agent: whoever started it starts it again, and starting is resuming.
+
+One agent a state folder and drop zone: both are locked for as long as it lives.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+from s3sync.dropzone.locks import hold
+from s3sync.dropzone.watch import Watcher
+
+from s3batch.app import App
+from s3batch.pack.tally import Tally
+from s3batch.restore.engine import RestoreEngine
+from s3batch.settings import Duty
+from s3sync.errors import Exit
+from s3sync.loop import Loop
+
+RESTORE_INTERVAL = timedelta(seconds=20)
+"""How often requests filed meanwhile are noticed; thaws are looked at by their own pace."""
+
+INDEX_INTERVAL = timedelta(seconds=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """The result of a pass that knows nothing of the next one."""
+
+    again_seconds: float | None = None
+
+
+@contextmanager
+def locked(app: App) -> Iterator[None]:
+    """Hold the state folder and the drop zone. Raises `Locked`, naming who holds them."""
+    with hold(app.state_folder), hold(app.settings.folder):
+        yield
+
+
+def run_once(app: App) -> tuple[Tally, Exit]:
+    """Do one pass of every duty this host has; a batch that is not full is closed all the same. Raises `Locked`, `Preflight`."""
+    duties = app.settings.duties
+    tally, codes = Tally(), []
+    with app.stop.on_signals(_leave), locked(app):
+        if Duty.PACK in duties:
+            agent = app.pack_agent()
+            agent.start()
+            tally = agent.run_pass(close_all=True)
+            codes.append(Exit.INTERRUPTED if tally.interrupted else tally.exit)
+        if Duty.INDEX in duties and not app.stop():
+            codes.append(Exit.INDEX_BEHIND if app.drain_index() else Exit.DONE)
+        if Duty.RESTORE in duties and not app.stop():
+            app.restore_engine(keep_lock=True).advance()
+    return tally, gravest(codes)
+
+
+def run(app: App) -> Exit:
+    """Do every duty until asked to stop. Raises `Locked`, `Preflight`, and what ended a duty."""
+    duties = app.settings.duties
+    with app.stop.on_signals(_leave), locked(app), ExitStack() as stack:
+        side = _SideDuties(app)
+        stack.callback(side.join)
+        stack.callback(app.stop.set)
+        if Duty.RESTORE in duties:
+            engine = app.restore_engine(keep_lock=True)
+            side.begin("restore", RESTORE_INTERVAL, lambda: _advance(engine))
+        if Duty.INDEX in duties:
+            side.begin("index", INDEX_INTERVAL, lambda: Idle(app.index_again_seconds()))
+        if Duty.PACK in duties:
+            _pack(app)
+        else:
+            app.stop.wait(float("inf"))
+        app.stop.set()
+        side.join()
+        side.raise_what_ended_them()
+    return Exit.DONE
+
+
+def _pack(app: App) -> None:
+    agent = app.pack_agent()
+    agent.start()
+    wake = threading.Event()
+    with Watcher(app.settings.folder, wake, app.listener):
+        run_pass = lambda: agent.run_pass(close_all=False)  # noqa: E731 - a name for what the loop repeats
+        Loop(run_pass, app.settings.scan_interval, wake, app.stop, listener=app.listener).run()
+
+
+def _advance(engine: RestoreEngine) -> Idle:
+    progress = engine.advance()
+    return Idle(0.0 if progress.tally.delivered else None)
+
+
+class _SideDuties:
+    """Duties in threads of their own; one that ends by an error asks everybody to stop."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._threads: list[threading.Thread] = []
+        self._errors: list[BaseException] = []
+
+    def begin(self, name: str, interval: timedelta, run_pass: Callable[[], Idle]) -> None:
+        thread = threading.Thread(target=self._run, args=(interval, run_pass), name=name)
+        self._threads.append(thread)
+        thread.start()
+
+    def _run(self, interval: timedelta, run_pass: Callable[[], Idle]) -> None:
+        try:
+            Loop(run_pass, interval, threading.Event(), self._app.stop, listener=self._app.listener).run()
+        except BaseException as error:  # noqa: BLE001 - carried to the main thread, which raises it
+            self._errors.append(error)
+            self._app.stop.set()
+
+    def join(self) -> None:
+        for thread in self._threads:
+            thread.join()
+
+    def raise_what_ended_them(self) -> None:
+        if self._errors:
+            raise self._errors[0]
+
+
+def _leave() -> None:
+    """Leave without waiting for anybody: as safe as a power cut."""
+    os._exit(Exit.INTERRUPTED)

@@ -1,0 +1,126 @@
+"""One pass of packing, as a function: resume what is unfinished, try again to remove what could not be, scan, plan, carry.
+
+Everything a pass decides by comes from the disk and the journal; what is kept between passes is only politeness (which buckets
+and files to leave alone for a while) and the two clocks' offset.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+
+from s3batch.pack.events import StrayFilesSwept
+from s3batch.pack.pipeline import Pipeline, Yard
+from s3batch.pack.planner import Limits, plan
+from s3batch.pack.resume import paths_in_flight
+from s3batch.pack.tally import Tally
+from s3batch.pack.unreleased import Unreleased, UnreleasedFiles
+from s3batch.pack.workers import Builders
+from s3sync.dropzone.candidate import Candidate
+from s3sync.dropzone.ladder import Ladder
+from s3sync.dropzone.quarantine import ProvenQuarantines
+from s3sync.dropzone.recover import recover
+from s3sync.dropzone.rules import Standards
+from s3sync.dropzone.scan import Held, scan
+from s3sync.dropzone.slots import Original
+from s3sync.dropzone.zone import DropZone
+from s3sync.events import StepFailed
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """Wall clock and monotonic clock in nanoseconds."""
+
+    wall_ns: Callable[[], int] = time.time_ns
+    monotonic_ns: Callable[[], int] = time.monotonic_ns
+
+
+class PackAgent:
+    """Packs one drop zone. Hold its locks while it lives."""
+
+    def __init__(
+        self,
+        *,
+        zone: DropZone,
+        yard: Yard,
+        builders: Callable[[], AbstractContextManager[Builders]],
+        standards: Standards,
+        limits: Limits,
+        unreleased: UnreleasedFiles,
+        clocks: Clocks,
+    ) -> None:
+        """Work on `zone`; `standards` lacks only what changes with a pass."""
+        self._zone = zone
+        self._yard = yard
+        self._builders = builders
+        self._standards = standards
+        self._limits = limits
+        self._unreleased = unreleased
+        self._clocks = clocks
+        self._find = ProvenQuarantines()
+        self.tally = Tally()
+        """The last pass, or the one under way."""
+
+    def start(self) -> None:
+        """Bring spool and quarantine into line with the journal; once, with the locks held. Raises `OSError`."""
+        yard = self._yard
+        unfinished = [recorded.reservation.id for recorded in yard.steps.journal.unfinished()]
+        strays = yard.steps.spool.sweep(unfinished)
+        for batch in unfinished:
+            yard.steps.spool.adopt(batch)
+        report = recover(self._zone, {*unfinished, *(one.batch for one in self._unreleased.all())})
+        if strays or report.given_back:
+            yard.listener(StrayFilesSwept(spool=len(strays), given_back=len(report.given_back)))
+
+    def run_pass(self, *, close_all: bool) -> Tally:
+        """Do one pass; `close_all` closes batches that are not full. Raises `OSError` where the root cannot be listed."""
+        self.tally = Tally()
+        self._standards.quiet.begin_pass(wall_ns=self._clocks.wall_ns(), monotonic_ns=self._clocks.monotonic_ns())
+        yard = self._yard
+        self._tidy_up(yard)
+        ladder = self._ladder(yard)
+        with self._builders() as builders:
+            pipeline = Pipeline(yard, builders, self.tally)
+            try:
+                for recorded in yard.steps.journal.unfinished():
+                    if not yard.parked.waits(recorded.reservation.bucket):
+                        pipeline.resume(recorded)
+                limits = replace(self._limits, close_all=close_all)
+                pipeline.run(plan(self._candidates(ladder), limits, self._clocks.wall_ns()))
+            finally:
+                pipeline.finish()
+        return self.tally
+
+    def _candidates(self, ladder: Ladder) -> Iterator[Candidate]:
+        for found in scan(self._zone, ladder, self._find):
+            if isinstance(found, Held):
+                self.tally.leave(found.reason)
+            else:
+                yield found
+
+    def _ladder(self, yard: Yard) -> Ladder:
+        in_flight = paths_in_flight(yard.steps.journal, yard.steps.spool)
+        return Ladder(replace(self._standards, in_flight=in_flight, unreleasable=self._unreleased.by_path()))
+
+    def _tidy_up(self, yard: Yard) -> None:
+        """Abort uploads of abandoned batches, and try again to remove what could not be removed."""
+        for failure in yard.steps.abort_orphans():
+            yard.listener(StepFailed.of(failure, step="abort", bucket=""))
+        by_batch: dict[str, list[Unreleased]] = {}
+        for one in self._unreleased.all():
+            by_batch.setdefault(one.batch, []).append(one)
+        for batch, files in by_batch.items():
+            if not yard.stopping():
+                self._release_again(yard, batch, files)
+
+    def _release_again(self, yard: Yard, batch: str, files: list[Unreleased]) -> None:
+        recorded = yard.steps.journal.get(batch)
+        if recorded is None or recorded.etag is None:
+            return  # the journal was lost: nothing proves that these bytes are archived, so they stay
+        proof = recorded.stored(yard.steps.spool.folder(batch)).proof
+        originals = (Original(at, one.path, one.identity, one.sha256) for at, one in enumerate(files))
+        report = yard.steps.releaser(batch, originals, proof)
+        self._unreleased.settle(batch, {one.path: one.sha256 for one in files}, report)
+        self.tally.released += report.released

@@ -1,0 +1,236 @@
+"""Build one archive: paths in, files out. Runs in a spawned worker process, alone with its batch.
+
+Each member is opened beneath the root without following a link, leased, compared with the candidate it was planned as, copied
+with its hash, compared again, and the lease asked whether anybody came meanwhile. What changed, vanished, is being written or
+cannot be read is cut back out and reported as *left*, with its reason; it stays where it is and nobody waits for it. A broken
+lease is let go at once: a client is waiting in `open`.
+
+Where the kernel grants no lease (not our file, no CAP_LEASE, a filesystem without them), the processes' open files are
+looked at before the batch and after it instead. Files and folder are flushed before the result is returned; an `OSError` of
+the spool itself (a full disk, a failed flush) fails the whole attempt, which is never retried under the same name.
+"""
+
+from __future__ import annotations
+
+import errno
+import grp
+import os
+import pwd
+import stat
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Self
+
+from s3batch.model import Member, SpooledMember
+from s3batch.pack.members import MemberListWriter
+from s3batch.pack.tar import END_OF_ARCHIVE, Attributes, Shrunk, TarWriter, Unreadable, header, padded
+from s3sync.dropzone.candidate import Candidate, FileId, Identity
+from s3sync.dropzone.folders import READ, FolderCache, open_root
+from s3sync.dropzone.syscalls import is_pinned
+from s3sync.dropzone.writers import Snapshot, Writing, ignore_lease_signals, lease_broken, snapshot, take_lease
+
+_LIST_FLUSH_MEMBERS = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildJob:
+    """What a worker needs: where the files are, where to build, and what."""
+
+    root: str
+    """The drop zone's root."""
+    folder: str
+    """The batch's own spool folder; made here, so it must not exist."""
+    candidates: tuple[Candidate, ...]
+    max_bytes: int
+    """No member that would make the archive larger is taken, unless it is the only one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A candidate that did not become a member, by the rule's name."""
+
+    path: bytes
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """What was built. With no members there is no archive worth keeping."""
+
+    size: int
+    crc64nvme: str
+    members: int
+    content_bytes: int
+    left: tuple[Left, ...]
+
+
+class Disturbed(Exception):
+    """Somebody wrote into a member while it was copied, and no lease told us in time: the archive cannot be trusted."""
+
+
+def build(job: BuildJob) -> Built:
+    """Build the archive of `job` in its folder, flushed to the disk.
+
+    Raises `OSError` where the spool failed, `Disturbed` where a writer was noticed only afterwards; the folder is then to be
+    thrown away, and the batch with it.
+    """
+    ignore_lease_signals()
+    with ExitStack() as stack:
+        root_fd = open_root(job.root)
+        stack.callback(os.close, root_fd)
+        folders = stack.enter_context(FolderCache(root_fd))
+        os.mkdir(job.folder, 0o700)
+        bench = stack.enter_context(_Bench(Path(job.folder), job.max_bytes))
+        for candidate in job.candidates:
+            bench.take(candidate, folders)
+        built = bench.finish()
+    if built.members:
+        _flush_folder(job.folder)
+        _flush_folder(os.path.dirname(job.folder))
+    return built
+
+
+class _Bench:
+    """The archive under construction: tar, member list, and what was left."""
+
+    def __init__(self, folder: Path, max_bytes: int) -> None:
+        self._tar_fd = os.open(folder / "archive.tar", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        self._list_fd = os.open(folder / "members", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        self._tar = TarWriter(self._tar_fd)
+        self._list = MemberListWriter()
+        self._max_bytes = max_bytes
+        self._content_bytes = 0
+        self._left: list[Left] = []
+        self._unleased: set[FileId] = set()
+        self._seen_before: Snapshot | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        os.close(self._tar_fd)
+        os.close(self._list_fd)
+
+    def take(self, candidate: Candidate, folders: FolderCache) -> None:
+        """Make `candidate` a member, or leave it."""
+        try:
+            parent_fd, name = folders.parent(candidate.path)
+            fd = os.open(name, READ, dir_fd=parent_fd)
+        except OSError as error:
+            self._left.append(Left(candidate.path, _unopened(error)))
+            return
+        try:
+            writing = take_lease(fd)
+            seen = os.fstat(fd)
+            reason = self._refuse(fd, writing, seen, candidate) or self._copy(fd, seen, candidate)
+        finally:
+            os.close(fd)
+        if reason:
+            self._left.append(Left(candidate.path, reason))
+        elif self._list.count % _LIST_FLUSH_MEMBERS == 0:
+            _write_all(self._list_fd, self._list.take())
+
+    def finish(self) -> Built:
+        """Write what is missing and flush both files to the disk."""
+        self._tar.finish()
+        _write_all(self._list_fd, self._list.finish())
+        if self._unleased & (snapshot().writing if self._unleased else frozenset()):
+            raise Disturbed
+        os.fsync(self._tar_fd)
+        os.fsync(self._list_fd)
+        return Built(
+            size=self._tar.size,
+            crc64nvme=self._tar.crc64nvme,
+            members=self._list.count,
+            content_bytes=self._content_bytes,
+            left=tuple(self._left),
+        )
+
+    def _refuse(self, fd: int, writing: Writing | None, seen: os.stat_result, candidate: Candidate) -> str | None:
+        """Return why the open file is not to be copied, by the rule's name."""
+        if writing is Writing.SOMEBODY or (writing is not None and self._seen_writing(candidate.identity)):
+            return "writer"
+        if not stat.S_ISREG(seen.st_mode) or Identity.of(seen) != candidate.identity:
+            return "changed"
+        if is_pinned(fd):
+            return "immutable"
+        return None
+
+    def _seen_writing(self, identity: Identity) -> bool:
+        """Tell whether anybody had the file open for writing before we began, and ask again when the batch is built."""
+        if self._seen_before is None:
+            self._seen_before = snapshot()
+        self._unleased.add(identity.file_id)
+        return identity.file_id in self._seen_before.writing
+
+    def _copy(self, fd: int, seen: os.stat_result, candidate: Candidate) -> str | None:
+        """Append the file as a member; return why it had to be taken out again."""
+        leased = candidate.identity.file_id not in self._unleased
+        attributes = _attributes(stat.S_IMODE(seen.st_mode), seen.st_uid, seen.st_gid)
+        size = candidate.identity.size
+        head = header(candidate.key, size, candidate.identity.mtime_ns // 10**9, attributes)
+        room = self._max_bytes - self._tar.size - len(END_OF_ARCHIVE)
+        if self._list.count and len(head) + padded(size) > room:
+            return "no_room"
+        try:
+            written = self._tar.add(fd, head, size, lambda: not (leased and lease_broken(fd)))
+        except Unreadable:
+            self._tar.undo()
+            return "unreadable"
+        except Shrunk:
+            written = None
+        if written is None or (leased and lease_broken(fd)) or Identity.of(os.fstat(fd)) != candidate.identity:
+            self._tar.undo()
+            return "changed"
+        member = Member(
+            key=candidate.key,
+            offset=written.offset,
+            size=size,
+            sha256=written.sha256,
+            mtime_ns=candidate.identity.mtime_ns,
+            mode=attributes.mode,
+            uid=attributes.uid,
+            gid=attributes.gid,
+            user=attributes.user,
+            group=attributes.group,
+        )
+        self._list.add(SpooledMember(member, candidate.path, candidate.identity))
+        self._content_bytes += size
+        return None
+
+
+def _unopened(error: OSError) -> str:
+    if error.errno in {errno.ENOENT, errno.ENOTDIR}:
+        return "vanished"
+    return "changed" if error.errno in {errno.ELOOP, errno.ENXIO} else "unreadable"
+
+
+@lru_cache(maxsize=1024)
+def _attributes(mode: int, uid: int, gid: int) -> Attributes:
+    user = group = ""
+    with suppress(KeyError):
+        user = _as_text(pwd.getpwuid(uid).pw_name)
+    with suppress(KeyError):
+        group = _as_text(grp.getgrgid(gid).gr_name)
+    return Attributes(mode, uid, gid, user, group)
+
+
+def _as_text(name: str) -> str:
+    """Return an account name that can be written as UTF-8; what is odd in it becomes a question mark."""
+    return name.encode("utf-8", "replace").decode("utf-8")
+
+
+def _write_all(fd: int, piece: bytes) -> None:
+    view = memoryview(piece)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def _flush_folder(path: str) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

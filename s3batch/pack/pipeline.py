@@ -1,0 +1,291 @@
+"""Carry batches through: plan and reserve in one thread, build in worker processes, the remaining steps in a few carriers.
+
+The stages overlap because every batch goes its own way: while one is being uploaded the next is built and the one before
+released. Nothing is shared between batches but the spool's budget and the journal. What stops one batch (its bucket
+refuses, its upload breaks off) is noted in its row and parks its bucket for a while; the others go on. How many batches are
+under way is bounded, so memory and spool are.
+
+A batch that failed before it was stored may be given up when others need its room; a stored one never is.
+"""
+
+from __future__ import annotations
+
+import threading
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import BrokenExecutor, CancelledError, Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from s3batch.model import (
+    Archive,
+    Batch,
+    CataloguedArchive,
+    ManifestedArchive,
+    Reservation,
+    SpooledArchive,
+    StoredArchive,
+)
+from s3batch.pack.build import BuildJob, Built, Disturbed
+from s3batch.pack.events import (
+    ArchiveReleased,
+    ArchiveReserved,
+    ArchiveStored,
+    BatchAbandoned,
+    CandidateLeft,
+    OriginalsKept,
+    SpoolFull,
+)
+from s3batch.pack.journal import Recorded
+from s3batch.pack.names import Names
+from s3batch.pack.planner import Waiting
+from s3batch.pack.resume import next_phase
+from s3batch.pack.spool import needed_bytes
+from s3batch.pack.steps import Steps
+from s3batch.pack.tally import Tally
+from s3batch.pack.workers import Builders
+from s3sync.backoff import Backoff
+from s3sync.dropzone.release import ReleaseReport
+from s3sync.errors import Failure, Permanent, Transient
+from s3sync.events import Event, Listener, StepFailed
+from s3sync.keys import display
+
+CARRIERS = 4
+"""Batches past the build at a time: one uploading, one in the catalogue and two releasing keep two cores and a line busy."""
+
+BUILDS_AHEAD = 3
+"""Batches being built or about to be; each holds its candidates in memory."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Yard:
+    """What a pass has at hand."""
+
+    steps: Steps
+    names: Names
+    root: str
+    """The drop zone's root."""
+    max_bytes: int
+    parked: Backoff
+    listener: Listener
+    stopping: Callable[[], bool]
+
+
+class Pipeline:
+    """One pass: `launch` or `resume` batches, then `finish`."""
+
+    def __init__(self, yard: Yard, builders: Builders, tally: Tally) -> None:
+        """Work with `yard`, building by `builders`, counting into `tally`."""
+        self._yard = yard
+        self._builders = builders
+        self._tally = tally
+        self._journal = yard.steps.journal
+        self._spool = yard.steps.spool
+        self._carriers = ThreadPoolExecutor(CARRIERS, thread_name_prefix="carrier")
+        self._builds = threading.BoundedSemaphore(BUILDS_AHEAD)
+        self._under_way = 0
+        self._idle = threading.Condition()
+
+    def run(self, planned: Iterable[Batch | Waiting]) -> None:
+        """Launch every planned batch whose bucket is not parked, as room comes free; stop early when asked to."""
+        for item in planned:
+            if self._yard.stopping():
+                self._tally.interrupted = True
+                return
+            if isinstance(item, Waiting):
+                self._tally.leave("batch_not_full", item.members)
+            elif self._yard.parked.waits(item.bucket):
+                self._tally.leave("bucket_parked", len(item.candidates))
+            elif not self._launch(item):
+                return
+
+    def resume(self, recorded: Recorded) -> None:
+        """Go on with a batch of an earlier run or pass from where the journal says it is."""
+        self._begin()
+        steps = self._yard.steps
+        self._carriers.submit(self._carry, recorded.reservation, "resume", lambda: next_phase(recorded, steps))
+
+    def finish(self) -> None:
+        """Wait until nothing is under way."""
+        with self._idle:
+            self._idle.wait_for(lambda: self._under_way == 0)
+        self._carriers.shutdown()
+
+    def _launch(self, batch: Batch) -> bool:
+        """Reserve the batch and begin to build it; False where no room will come free in this pass."""
+        needed = needed_bytes(batch.planned_bytes, len(batch.candidates))
+        if not self._spool.wait_for_room(needed, or_when=self._nothing_to_wait_for):
+            self._tally.leave("spool_full", len(batch.candidates))
+            self._tell(SpoolFull(bucket=batch.bucket, needed_bytes=needed, limit_bytes=self._spool.limit_bytes))
+            return False
+        self._builds.acquire()
+        reservation = self._journal.reserve(batch, self._yard.names)
+        self._spool.take(reservation.id, needed)
+        self._begin()
+        self._announce(batch, reservation)
+        job = BuildJob(
+            root=self._yard.root,
+            folder=str(self._spool.folder(reservation.id)),
+            candidates=batch.candidates,
+            max_bytes=self._yard.max_bytes,
+        )
+        try:
+            future = self._builders.submit(job)
+        except BrokenExecutor as error:
+            future = Future()
+            future.set_exception(error)
+        future.add_done_callback(lambda done: self._built(reservation, done))
+        return True
+
+    def _nothing_to_wait_for(self) -> bool:
+        return self._yard.stopping() or self._under_way == 0
+
+    def _built(self, reservation: Reservation, future: Future[Built]) -> None:
+        self._builds.release()
+        self._carriers.submit(self._receive, reservation, future)
+
+    def _receive(self, reservation: Reservation, future: Future[Built]) -> None:
+        """Take over what a worker built, and carry it on."""
+        self._carry(reservation, "build", lambda: self._spooled(reservation, future))
+
+    def _carry(self, reservation: Reservation, step: str, begin: Callable[[], Archive | None]) -> None:
+        """Take a batch through the steps it has still before it; what stops it is noted and is nobody else's business."""
+        try:
+            archive = begin()
+            while archive is not None:
+                step = STEPS[type(archive)]
+                archive = self._advance(archive)
+            self._yard.parked.succeeded(reservation.bucket)
+        except Failure as failure:
+            self._failed(reservation, step, failure)
+        except Exception as error:  # noqa: BLE001 - one poisonous batch must not stop the others; told with its trace
+            self._failed(reservation, step, _surprise(reservation, error))
+        finally:
+            self._end()
+
+    def _spooled(self, reservation: Reservation, future: Future[Built]) -> SpooledArchive | None:
+        """Journal what a worker built; None where no file held still."""
+        built = _result(reservation, future)
+        for left in built.left:
+            self._tally.leave(left.reason)
+            path = display(left.path)
+            self._tell(CandidateLeft(batch=reservation.id, bucket=reservation.bucket, path=path, reason=left.reason))
+        if built.members == 0:
+            self._yard.steps.give_up(reservation, "no file held still")
+            return None
+        spooled = SpooledArchive(
+            reservation=reservation,
+            folder=self._spool.folder(reservation.id),
+            size=built.size,
+            crc64nvme=built.crc64nvme,
+            members=built.members,
+            content_bytes=built.content_bytes,
+        )
+        self._journal.spooled(spooled)
+        return spooled
+
+    def _advance(self, archive: Archive) -> Archive | None:
+        """Do the one step that comes next; None after the last."""
+        steps = self._yard.steps
+        match archive:
+            case SpooledArchive():
+                stored = steps.stored(archive)
+                ref = stored.proof.ref
+                self._tell(ArchiveStored(batch=archive.reservation.id, bucket=ref.bucket, key=ref.key, size=archive.size))
+                return stored
+            case StoredArchive():
+                return steps.manifested(archive)
+            case ManifestedArchive():
+                return steps.catalogued(archive)
+            case CataloguedArchive():
+                self._released(archive.spooled, steps.released(archive))
+                return None
+
+    def _released(self, spooled: SpooledArchive, report: ReleaseReport) -> None:
+        self._tally.archived(spooled, report)
+        reservation = spooled.reservation
+        self._tell(
+            ArchiveReleased(
+                batch=reservation.id,
+                bucket=reservation.bucket,
+                key=reservation.archive.key,
+                size=spooled.size,
+                members=spooled.members,
+                content_bytes=spooled.content_bytes,
+                released=report.released,
+                vanished=report.vanished,
+                kept=len(report.kept),
+            )
+        )
+        for reason, files in Counter(kept.reason for kept in report.kept).items():
+            self._tell(OriginalsKept(batch=reservation.id, bucket=reservation.bucket, reason=reason, files=files))
+
+    def _failed(self, reservation: Reservation, step: str, failure: Failure) -> None:
+        """Note, park, tell; give the batch up where its tar is of no use (never built, or refused for good)."""
+        if self._yard.stopping():
+            self._tally.interrupted = True
+            return
+        self._tally.fail(failure)
+        self._yard.parked.refused(reservation.bucket)
+        permanent = isinstance(failure, Permanent)
+        self._tell(StepFailed.of(failure, step=step, bucket=reservation.bucket))
+        try:
+            self._journal.failed(reservation.id, str(failure))
+            if step == "build" or (step == "store" and permanent):
+                self._yard.steps.give_up(reservation, str(failure))
+                self._tell(BatchAbandoned(batch=reservation.id, bucket=reservation.bucket, why=str(failure)))
+        except (Failure, OSError) as second:
+            # The journal or the spool is in trouble too; the row stays as it is and the next pass resumes from it.
+            self._tally.fail(second if isinstance(second, Failure) else _surprise(reservation, second))
+
+    def _announce(self, batch: Batch, reservation: Reservation) -> None:
+        self._tell(
+            ArchiveReserved(
+                batch=reservation.id,
+                bucket=reservation.bucket,
+                reason=batch.reason,
+                members=len(batch.candidates),
+                planned_bytes=batch.planned_bytes,
+            )
+        )
+
+    def _tell(self, event: Event) -> None:
+        self._yard.listener(event)
+
+    def _begin(self) -> None:
+        with self._idle:
+            self._under_way += 1
+
+    def _end(self) -> None:
+        with self._idle:
+            self._under_way -= 1
+            self._idle.notify_all()
+
+
+STEPS: Mapping[type, str] = MappingProxyType(
+    {SpooledArchive: "store", StoredArchive: "manifest", ManifestedArchive: "catalogue", CataloguedArchive: "release"}
+)
+"""The step that comes next for each phase."""
+
+
+def _result(reservation: Reservation, future: Future[Built]) -> Built:
+    """Return what the worker built, or say in our family's words why it did not."""
+    subject = f"batch {reservation.id}"
+    try:
+        return future.result()
+    except OSError as error:
+        hint = "Check the spool's disk and the drop zone"
+        raise Transient(subject, f"cannot be built: {error.strerror or error} ({error.filename or 'spool'})", hint) from error
+    except Disturbed as error:
+        raise Transient(
+            subject, "a file was written to while it was copied", "Leave it; the files join a later batch"
+        ) from error
+    except (BrokenExecutor, CancelledError) as error:
+        raise Transient(subject, "its worker process ended early", "Leave it; the files join a later batch") from error
+
+
+def _surprise(reservation: Reservation, error: Exception) -> Failure:
+    """Return an unexpected error as a failure of its batch, with the trace a maintainer needs."""
+    trace = "".join(traceback.format_exception(error))
+    return Transient(f"batch {reservation.id}", f"unexpected {type(error).__name__}: {error}", f"Report this: {trace}")

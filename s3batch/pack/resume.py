@@ -1,0 +1,103 @@
+"""Resume what an earlier run or pass left unfinished: the journal says where each batch is, the spool what is left of it.
+
+Nothing depends on guessing. A reserved batch was never whole: given up. A spooled one goes on if its tar still has the
+journalled checksum, or if S3 already holds exactly that archive (our upload's reply was lost); otherwise it is given up. A
+stored one needs its member list; where that is lost before the manifest was written, the archive cannot be described and
+its originals, which are all still there, are archived again. Once the manifest is proved the catalogue can be filled from
+it; only which originals may go is then no longer known, so they stay and are archived again: twice stored, never lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from s3batch.model import Archive, CataloguedArchive, ManifestedArchive
+from s3batch.pack.journal import PackJournal, Recorded, State
+from s3batch.pack.members import read_member_list
+from s3batch.pack.spool import Spool
+from s3batch.pack.steps import Steps
+from s3sync.errors import Permanent
+from s3sync.store.proof import Proof
+
+
+def paths_in_flight(journal: PackJournal, spool: Spool) -> set[bytes]:
+    """Return the paths of unfinished batches' originals: known already, and skipped by the scan before anything else."""
+    known: set[bytes] = set()
+    for recorded in journal.unfinished():
+        if recorded.state is not State.RESERVED:
+            known.update(_listed(recorded, spool))
+    return known
+
+
+def _listed(recorded: Recorded, spool: Spool) -> Iterator[bytes]:
+    try:
+        yield from (entry.path for entry in read_member_list(_list_of(recorded, spool)))
+    except Permanent:
+        return  # `next_phase` decides what becomes of a batch without its list
+
+
+def next_phase(recorded: Recorded, steps: Steps) -> Archive | None:
+    """Return the phase from which the batch goes on, or None where it was ended here. Raises what the store raises."""
+    folder = steps.spool.folder(recorded.reservation.id)
+    if recorded.state is State.RESERVED:
+        steps.give_up(recorded.reservation, "interrupted before it was built")
+        return None
+    if not _list_is_whole(recorded, steps.spool):
+        _end_without_list(recorded, steps)
+        return None
+    match recorded.state:
+        case State.SPOOLED:
+            return _spooled(recorded, steps)
+        case State.STORED:
+            return recorded.stored(folder)
+        case State.MANIFESTED:
+            return _manifested(recorded, steps)
+        case _:
+            return CataloguedArchive(manifested=_manifested(recorded, steps))
+
+
+def _spooled(recorded: Recorded, steps: Steps) -> Archive | None:
+    spooled = recorded.spooled(steps.spool.folder(recorded.reservation.id))
+    if steps.spool.holds_whole(spooled):
+        return spooled
+    stored = steps.stored_earlier(spooled)
+    if stored is None:
+        steps.give_up(recorded.reservation, "its archive file is gone or damaged")
+    return stored
+
+
+def _manifested(recorded: Recorded, steps: Steps) -> ManifestedArchive:
+    stored = recorded.stored(steps.spool.folder(recorded.reservation.id))
+    mark = recorded.manifest
+    crc = mark.crc64nvme if mark else ""
+    size = mark.size if mark else 0
+    return ManifestedArchive(
+        stored=stored, manifest_proof=Proof(ref=recorded.reservation.manifest, size=size, crc64nvme=crc, etag="")
+    )
+
+
+def _end_without_list(recorded: Recorded, steps: Steps) -> None:
+    """End a batch whose member list is gone; what lies in its quarantine folder is given back at the next start."""
+    batch = recorded.reservation.id
+    why = "its member list is gone or damaged; its originals stay and are archived again"
+    if recorded.state in {State.SPOOLED, State.STORED}:
+        steps.give_up(recorded.reservation, why)
+        return
+    if recorded.state is State.MANIFESTED:
+        steps.catalogue_from_manifest(recorded.reservation)
+    steps.journal.released(batch, released=0, vanished=0, kept=recorded.members or 0)
+    steps.journal.failed(batch, why)
+    steps.spool.discard(batch)
+
+
+def _list_is_whole(recorded: Recorded, spool: Spool) -> bool:
+    try:
+        next(read_member_list(_list_of(recorded, spool)), None)
+    except Permanent:
+        return False
+    return True
+
+
+def _list_of(recorded: Recorded, spool: Spool) -> Path:
+    return spool.folder(recorded.reservation.id) / "members"

@@ -1,0 +1,64 @@
+"""What one pass did: counted from several threads, summed up once."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from dataclasses import dataclass, field
+
+from s3batch.model import SpooledArchive
+from s3sync.dropzone.release import ReleaseReport
+from s3sync.errors import Exit, Failure
+
+
+@dataclass(slots=True)
+class Tally:
+    """A pass in numbers. `files` and `bytes` are members archived and proved in this pass."""
+
+    files: int = 0
+    bytes: int = 0
+    archives: int = 0
+    released: int = 0
+    left: Counter[str] = field(default_factory=Counter)
+    """Files that stay where they are, by reason."""
+    errors: list[Failure] = field(default_factory=list)
+    interrupted: bool = False
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def archived(self, spooled: SpooledArchive, report: ReleaseReport) -> None:
+        """Count an archive that went all the way."""
+        with self._lock:
+            self.archives += 1
+            self.files += spooled.members
+            self.bytes += spooled.content_bytes
+            self.released += report.released
+            for kept in report.kept:
+                self.left[kept.reason] += 1
+
+    def leave(self, reason: str, files: int = 1) -> None:
+        """Count files that stay."""
+        with self._lock:
+            self.left[reason] += files
+
+    def fail(self, failure: Failure) -> None:
+        """Count a batch or bucket that did not get through."""
+        with self._lock:
+            self.errors.append(failure)
+
+    def summary(self) -> dict[str, object]:
+        """Return the one line of `run --once`."""
+        return {
+            "files": self.files,
+            "bytes": self.bytes,
+            "archives": self.archives,
+            "released": self.released,
+            "left": dict(sorted(self.left.items())),
+            "errors": [str(error) for error in self.errors],
+        }
+
+    @property
+    def exit(self) -> Exit:
+        """The exit code of a single pass."""
+        if not self.errors:
+            return Exit.DONE
+        return Exit.PARTIAL if self.archives else Exit.FAILED
