@@ -193,13 +193,22 @@ class App:
             clocks=Clocks(),
         )
 
-    def restore_engine(self, *, keep_lock: bool = False, pace: Pace | None = None) -> RestoreEngine:
-        """Return the restore engine; the agent's keeps the lock."""
+    @cached_property
+    def restore_engine(self) -> RestoreEngine:
+        """The restore engine of a command: it advances requests only where no agent does."""
+        return self._restore_engine(keep_lock=False)
+
+    def agents_restore_engine(self) -> RestoreEngine:
+        """Return the restore engine of the agent, which keeps commands from advancing by themselves."""
+        return self._restore_engine(keep_lock=True)
+
+    def _restore_engine(self, *, keep_lock: bool) -> RestoreEngine:
+        poll = self.settings.thaw_poll
         setup = Setup(
             state_folder=self.state_folder,
             spool=self.spool.root,
             restore_dir=self.settings.restore_dir,
-            pace=pace or Pace(),
+            pace=Pace() if poll is None else Pace(interval=poll, first=poll),
             keep_lock=keep_lock,
         )
         engine = RestoreEngine(self.journal_db, self.store, self.now, setup, listener=self.listener, stopping=self.stop)

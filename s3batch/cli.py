@@ -29,8 +29,9 @@ def _open_app(settings: CommonSettings, output: Output) -> AbstractContextManage
 PROGRAM = frontdoor.Program(
     name="s3batch",
     summary="Pack finished files of a drop zone into archives in S3, prove and catalogue them, find members, bring them back.",
-    # In the order people read them; each is a module in s3batch/commands, imported only when it is chosen.
-    commands=("find", "ls", "show", "rebuild", "restore", "requests", "config"),
+    # In the order people read them; each is a module in s3batch/commands, imported only when it is
+    # chosen (and by --help); whoever writes the module adds its name here.
+    commands=("run", "find", "ls", "show", "rebuild", "restore", "requests", "config"),
     folders=("folder", "state", "spool"),
     settings=_settings,
     open_app=_open_app,

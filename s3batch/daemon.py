@@ -16,20 +16,17 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
-from s3sync.dropzone.locks import hold
-from s3sync.dropzone.watch import Watcher
-
 from s3batch.app import App
 from s3batch.pack.tally import Tally
 from s3batch.restore.engine import RestoreEngine
 from s3batch.settings import Duty
-from s3sync.errors import Exit
+from s3sync.dropzone.locks import hold
+from s3sync.dropzone.watch import Watcher
+from s3sync.errors import Exit, gravest
 from s3sync.loop import Loop
 
 RESTORE_INTERVAL = timedelta(seconds=20)
 """How often requests filed meanwhile are noticed; thaws are looked at by their own pace."""
-
-INDEX_INTERVAL = timedelta(seconds=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +39,12 @@ class Idle:
 @contextmanager
 def locked(app: App) -> Iterator[None]:
     """Hold the state folder and the drop zone. Raises `Locked`, naming who holds them."""
-    with hold(app.state_folder), hold(app.settings.folder):
+    with hold(app.state_folder, note=app.state_folder / "agent.json", host=app.names.host), hold(app.zone.path):
         yield
 
 
 def run_once(app: App) -> tuple[Tally, Exit]:
-    """Do one pass of every duty this host has; a batch that is not full is closed all the same. Raises `Locked`, `Preflight`."""
+    """Do one pass of every duty this host has; batches that are not full are closed. Raises `Locked`, `Preflight`."""
     duties = app.settings.duties
     tally, codes = Tally(), []
     with app.stop.on_signals(_leave), locked(app):
@@ -56,10 +53,8 @@ def run_once(app: App) -> tuple[Tally, Exit]:
             agent.start()
             tally = agent.run_pass(close_all=True)
             codes.append(Exit.INTERRUPTED if tally.interrupted else tally.exit)
-        if Duty.INDEX in duties and not app.stop():
-            codes.append(Exit.INDEX_BEHIND if app.drain_index() else Exit.DONE)
         if Duty.RESTORE in duties and not app.stop():
-            app.restore_engine(keep_lock=True).advance()
+            app.agents_restore_engine().advance()
     return tally, gravest(codes)
 
 
@@ -71,10 +66,8 @@ def run(app: App) -> Exit:
         stack.callback(side.join)
         stack.callback(app.stop.set)
         if Duty.RESTORE in duties:
-            engine = app.restore_engine(keep_lock=True)
+            engine = app.agents_restore_engine()
             side.begin("restore", RESTORE_INTERVAL, lambda: _advance(engine))
-        if Duty.INDEX in duties:
-            side.begin("index", INDEX_INTERVAL, lambda: Idle(app.index_again_seconds()))
         if Duty.PACK in duties:
             _pack(app)
         else:
@@ -89,7 +82,7 @@ def _pack(app: App) -> None:
     agent = app.pack_agent()
     agent.start()
     wake = threading.Event()
-    with Watcher(app.settings.folder, wake, app.listener):
+    with Watcher(app.zone.path, wake, app.listener):
         run_pass = lambda: agent.run_pass(close_all=False)  # noqa: E731 - a name for what the loop repeats
         Loop(run_pass, app.settings.scan_interval, wake, app.stop, listener=app.listener).run()
 

@@ -86,6 +86,10 @@ class Settings(CommonSettings):
         None,
         description="The one local folder below which the agent itself delivers. Unset: it delivers to S3 only.",
     )
+    thaw_poll: values.Duration | None = Field(
+        None,
+        description="How often a thaw under way is looked at. Unset: first when its tier may be done, then every five minutes.",
+    )
     opensearch_url: values.Url | None = Field(
         None,
         description="OpenSearch of the fleet, with name and password where it wants them. Unset: this host's catalogue only.",

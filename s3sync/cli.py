@@ -29,7 +29,8 @@ def _open_app(settings: CommonSettings, output: Output) -> AbstractContextManage
 PROGRAM = frontdoor.Program(
     name="s3sync",
     summary="Upload finished files of a drop zone to S3, one object a file, and remove the originals once that is proved.",
-    # In the order people read them; each is a module in s3sync/commands, imported only when it is chosen.
+    # In the order people read them; each is a module in s3sync/commands, imported only when it is
+    # chosen (and by --help); whoever writes the module adds its name here.
     commands=("config",),
     folders=("folder", "state"),
     settings=_settings,

@@ -21,7 +21,14 @@ MAX_BATCH_BYTES = 1 << 20
 WANTED = "2026/11/Müller & Söhne/invoice 0042.pdf"
 """The file that is asked back."""
 
-_WRITER = "import sys, time\nf = open(sys.argv[1], 'wb')\nf.write(b'first half')\nf.flush()\nprint('open', flush=True)\nsys.stdin.read()\n"
+_WRITER = """
+import sys
+file = open(sys.argv[1], "wb")
+file.write(b"first half")
+file.flush()
+print("open", flush=True)
+sys.stdin.read()
+"""
 
 
 @dataclass(frozen=True, slots=True)

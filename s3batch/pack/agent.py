@@ -91,6 +91,8 @@ class PackAgent:
                 pipeline.run(plan(self._candidates(ladder), limits, self._clocks.wall_ns()))
             finally:
                 pipeline.finish()
+        waits = (self._standards.quiet.soonest_seconds, yard.parked.soonest_seconds())
+        self.tally.again_seconds = min((wait for wait in waits if wait is not None), default=None)
         return self.tally
 
     def _candidates(self, ladder: Ladder) -> Iterator[Candidate]:

@@ -23,6 +23,8 @@ class Tally:
     """Files that stay where they are, by reason."""
     errors: list[Failure] = field(default_factory=list)
     interrupted: bool = False
+    again_seconds: float | None = None
+    """In how many seconds there will be something to do, as far as this pass could see."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def archived(self, spooled: SpooledArchive, report: ReleaseReport) -> None:

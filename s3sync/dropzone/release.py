@@ -58,11 +58,14 @@ def release(
     moment_seconds: float = MOMENT_SECONDS,
     chunk: int = CHUNK,
     prune: bool = False,
+    flush: Callable[[int], object] = flush_filesystem,
 ) -> ReleaseReport:
     """Remove `members`, in path order, on the strength of `proof`: what they are in is exactly what S3 holds.
 
     `threads` 1 does everything in the calling thread. `prune` removes folders the release left empty, never a bucket's or a
-    first-level one. Repeating a release is harmless. Raises `OSError` where the disk cannot be flushed: nothing is certain
+    first-level one. `flush` makes everything of a filesystem durable, given a descriptor on it; who can do without certainty
+    (an original that comes back with the power is recognised and released again) hands in something quicker. Repeating a
+    release is harmless. Raises `OSError` where the disk cannot be flushed: nothing is certain
     then, call again.
     """
     if not isinstance(proof, Proof):
@@ -71,7 +74,7 @@ def release(
         raise ValueError(f"not the id of a batch: {batch_id!r}")
     total, released = Outcome(), 0
     with ExitStack() as leaving:
-        batch = _Batch(zone, batch_id, lambda: sleep(moment_seconds), leaving, prune=prune)
+        batch = _Batch(zone, batch_id, lambda: sleep(moment_seconds), leaving, prune=prune, flush=flush)
         jobs = (partial(batch.remove, *part) for part in batch.chunks(members, chunk))
         for outcome in _done(jobs, threads):
             released += len(outcome.released)
@@ -84,12 +87,22 @@ def release(
 class _Batch:
     """One batch on its way out, and the quarantines it passes through."""
 
-    def __init__(self, zone: DropZone, batch_id: str, wait: Callable[[], object], leaving: ExitStack, *, prune: bool) -> None:
+    def __init__(
+        self,
+        zone: DropZone,
+        batch_id: str,
+        wait: Callable[[], object],
+        leaving: ExitStack,
+        *,
+        prune: bool,
+        flush: Callable[[int], object],
+    ) -> None:
         self._zone = zone
         self._batch_id = batch_id
         self._wait = wait
         self._leaving = leaving
         self._prune = prune
+        self._flush = flush
         self._slots: dict[bytes, Slots | Reason] = {}
         self._of_bucket: dict[bytes, bytes] = {}
 
@@ -151,7 +164,7 @@ class _Batch:
             return of_errno(error)
         # Left in this order: slots closed and their folder removed, all of it flushed, quarantine closed. Renames stay within
         # one filesystem, so flushing the quarantine's flushes the folders they came from.
-        self._leaving.callback(flush_filesystem, fd)
+        self._leaving.callback(self._flush, fd)
         self._leaving.callback(slots.close)
         return slots
 

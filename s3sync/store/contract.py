@@ -178,7 +178,8 @@ class Writes(Protocol):
         Without `if_match` the object must not exist; with it, the current version's ETag must be that one, and a new version
         is made. An upload named by `log` is resumed: parts whose checksums equal ours are kept, others sent again.
         Raises `AlreadyThere` (it exists, or is not the one `if_match` names), `Rejected`, `Denied`, `Missing` (the bucket),
-        `Transient`. After a `Transient` the object may or may not be there: ask `head`.
+        `Transient`. After a `Transient` the object may or may not be there: ask `head`; after its child `Stopped` it is not
+        worth asking, for the caller has been told to stop as well.
         """
 
     def abort(self, ref: ObjectRef, upload_id: str) -> None:

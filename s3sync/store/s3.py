@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus
 
@@ -104,7 +105,7 @@ class S3Store(ObjectStore):
             decoded = unquote_plus if page.get("EncodingType") == "url" else str
             for upload in page.get("Uploads", []):
                 ref = ObjectRef(bucket, decoded(upload["Key"]))
-                yield UnfinishedUpload(ref, upload["UploadId"], upload["Initiated"])
+                yield UnfinishedUpload(ref, upload["UploadId"], upload["Initiated"].astimezone(UTC))
             if not page.get("IsTruncated"):
                 return
             markers = {"KeyMarker": decoded(page["NextKeyMarker"]), "UploadIdMarker": page["NextUploadIdMarker"]}

@@ -63,7 +63,7 @@ def object_info(ref: ObjectRef, reply: Mapping[str, Any]) -> ObjectInfo:
         storage_class=kept_in,
         thaw=thaw,
         metadata=dict(reply.get("Metadata", {})),
-        last_modified=reply.get("LastModified"),
+        last_modified=reply["LastModified"].astimezone(UTC) if "LastModified" in reply else None,
     )
 
 

@@ -1,0 +1,1 @@
+"""Members brought back: requests, thaws, prices, delivery."""

@@ -1,0 +1,209 @@
+"""The agent of one drop zone: a pass takes up what the journal still holds, then what the scan finds, and says what it did.
+
+A pass is an ordinary function and begins by setting right what an earlier one, or an earlier program, left unfinished, so that
+starting is nothing special. Files go their way side by side and know nothing of each other: what goes wrong with one is told,
+counted and left for a later pass; only what concerns all of them (the journal, the drop zone itself) ends the pass.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
+from typing import ClassVar
+
+from s3sync.backoff import Backoff
+from s3sync.dropzone.candidate import Candidate, Identity
+from s3sync.dropzone.ladder import Ladder
+from s3sync.dropzone.quarantine import Find
+from s3sync.dropzone.quiet import QuietClock
+from s3sync.dropzone.recover import recover
+from s3sync.dropzone.rules import Standards
+from s3sync.dropzone.scan import Held, scan
+from s3sync.dropzone.zone import DropZone
+from s3sync.errors import Exit
+from s3sync.events import Event, Level, Listener
+from s3sync.journal import Drop, Journal, Phase
+from s3sync.pool import in_parallel
+from s3sync.times import to_ns
+from s3sync.transfer import Ended, Outcome, Transfer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassEnded(Event):
+    """A pass is over."""
+
+    name: ClassVar[str] = "pass_ended"
+    level: ClassVar[Level] = Level.INFO
+    files: int
+    bytes: int
+    released: int
+    left: int
+    errors: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StrayFile(Event):
+    """A file lies in quarantine, and nobody knows where it came from: it stays until a person moves it."""
+
+    name: ClassVar[str] = "stray_file"
+    level: ClassVar[Level] = Level.WARNING
+    path: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassSummary:
+    """What one pass did."""
+
+    files: int = 0
+    """Files of which S3 confirmed the bytes."""
+    bytes: int = 0
+    released: int = 0
+    left: int = 0
+    """Files that are still in the drop zone, for whatever reason."""
+    errors: int = 0
+    again_seconds: float | None = None
+
+    @property
+    def exit(self) -> Exit:
+        """The code a single pass ends with."""
+        if self.errors == 0:
+            return Exit.DONE
+        return Exit.PARTIAL if self.files or self.released else Exit.FAILED
+
+    def record(self) -> dict[str, int]:
+        """Return the summary as its line shows it."""
+        return {
+            "files": self.files,
+            "bytes": self.bytes,
+            "released": self.released,
+            "left": self.left,
+            "errors": self.errors,
+        }
+
+    def plus(self, outcome: Outcome) -> PassSummary:
+        """Return the summary with one more outcome in it. What is left is counted where it is seen, by the scan."""
+        return replace(
+            self,
+            files=self.files + outcome.stored,
+            bytes=self.bytes + (outcome.size if outcome.stored else 0),
+            released=self.released + (outcome.ended is Ended.RELEASED),
+            errors=self.errors + (outcome.ended is Ended.FAILED),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judging:
+    """What files of this drop zone are held to, in every pass."""
+
+    quiet: QuietClock
+    buckets: frozenset[str] | None
+    temporary: tuple[str, ...]
+
+    def ladder(self, journal: Journal) -> Ladder:
+        """Return the rules for a pass that begins now, knowing what is in hand."""
+        stored = journal.in_hand(Phase.STORED, Phase.UNRELEASED)
+        return Ladder(
+            Standards(
+                quiet=self.quiet,
+                buckets=self.buckets,
+                temporary=self.temporary,
+                utf8_only=True,
+                unreleasable=_states(stored),
+                exists=_states(journal.in_hand(Phase.EXISTS)),
+            )
+        )
+
+
+class Agent:
+    """Makes passes. One at a time, and one agent a drop zone and journal: whoever starts it holds the locks."""
+
+    def __init__(
+        self,
+        zone: DropZone,
+        judging: Judging,
+        find: Find,
+        transfer: Transfer,
+        journal: Journal,
+        *,
+        backoffs: Sequence[Backoff],
+        workers: int,
+        stopping: Callable[[], bool],
+        monotonic_ns: Callable[[], int],
+        listener: Listener,
+    ) -> None:
+        """Send `workers` files at once; `find` proves that originals can be removed before they are stored."""
+        self._zone = zone
+        self._judging = judging
+        self._find = find
+        self._transfer = transfer
+        self._journal = journal
+        self._backoffs = backoffs
+        self._workers = workers
+        self._stopping = stopping
+        self._monotonic_ns = monotonic_ns
+        self._listener = listener
+        self._strays: frozenset[bytes] = frozenset()
+
+    def run_once(self, now: datetime) -> PassSummary:
+        """Make a pass at the moment `now` (aware UTC).
+
+        Raises `Transient` where the journal cannot be written, `OSError` where the drop zone cannot be read.
+        """
+        self._begin(now)
+        summary = PassSummary()
+        for outcome in self._together(partial(self._transfer.resume, drop) for drop in self._journal.in_hand(*Phase)):
+            summary = summary.plus(outcome)
+        self._recover()
+        held = Counter[str]()
+        for outcome in self._together(partial(self._transfer.send, each) for each in self._candidates(held)):
+            left = outcome.ended is not Ended.RELEASED
+            summary = replace(summary.plus(outcome), left=summary.left + left)
+        return self._end(replace(summary, left=summary.left + held.total()))
+
+    def _begin(self, now: datetime) -> None:
+        self._judging.quiet.begin_pass(wall_ns=to_ns(now), monotonic_ns=self._monotonic_ns())
+        self._transfer.begin_pass()
+        for backoff in self._backoffs:
+            backoff.forget_old()
+
+    def _candidates(self, held: Counter[str]) -> Iterator[Candidate]:
+        """Yield what the scan finds finished; count the rest by reason."""
+        for found in scan(self._zone, self._judging.ladder(self._journal), self._find):
+            if isinstance(found, Held):
+                held[found.reason] += 1
+            else:
+                yield found
+
+    def _recover(self) -> None:
+        """Give back what lies in quarantine and no drop will come back for.
+
+        A stored drop comes back for its own; one whose object was lost meanwhile does not, and has to be stored again.
+        """
+        report = recover(self._zone, {drop.id for drop in self._journal.in_hand(Phase.STORED)})
+        for path in report.strays:
+            if path not in self._strays:
+                self._listener(StrayFile(path=path))
+        self._strays = frozenset(report.strays)
+
+    def _together(self, jobs: Iterable[Callable[[], Outcome]]) -> Iterator[Outcome]:
+        return in_parallel(jobs, workers=self._workers, stopping=self._stopping)
+
+    def _end(self, summary: PassSummary) -> PassSummary:
+        self._journal.pass_ended(
+            files=summary.files,
+            size_bytes=summary.bytes,
+            released=summary.released,
+            left=summary.left,
+            errors=summary.errors,
+        )
+        if summary.files or summary.released or summary.errors:
+            self._listener(PassEnded(**summary.record()))
+        waits = [self._judging.quiet.soonest_seconds, *(backoff.soonest_seconds() for backoff in self._backoffs)]
+        return replace(summary, again_seconds=min((wait for wait in waits if wait is not None), default=None))
+
+
+def _states(drops: Iterable[Drop]) -> Mapping[bytes, Identity]:
+    return {drop.candidate.path: drop.candidate.identity for drop in drops}

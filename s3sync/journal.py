@@ -1,0 +1,389 @@
+"""What `s3sync` knows of each file it has taken up: one row a drop, one method per transition, one transaction each.
+
+A *drop* is one state of one file on its way to one object. Its row is written when its bytes have been read and before S3 hears
+of it, and goes when the original is gone; what stays are the drops that somebody must look at.
+
+    STORING ──proved──▶ STORED ──released──▶ (gone)
+       │ ▲                │ ▲
+       │ └─────lost───────┤ └──proved──┐
+       │                  └───kept──▶ UNRELEASED ──lost──▶ STORING
+       └──occupied──▶ EXISTS ──free──▶ STORING
+                         └──proved──▶ STORED
+
+and from everywhere ──forgotten──▶ (gone): the file has changed or vanished, so what lies there now is another drop.
+
+Nothing here is needed to keep bytes safe: with the journal lost, every file still in the drop zone is stored again, finds its
+own object under its key, and is released on the strength of that.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from types import MappingProxyType
+
+from s3sync.dropzone.candidate import Candidate, Identity
+from s3sync.errors import Permanent
+from s3sync.statedb import StateDb
+from s3sync.store.contract import ObjectRef, StorageClass
+from s3sync.store.proof import Proof
+
+ROOM = "sync"
+
+
+class Phase(StrEnum):
+    """Where a drop is."""
+
+    STORING = "storing"
+    """Its checksums are known; the object may be there, wholly or in part, or not."""
+    STORED = "stored"
+    """S3 has confirmed an object with exactly these bytes; the original may go, and may be in quarantine on its way out."""
+    UNRELEASED = "unreleased"
+    """Stored, but the original could not be removed; it is not stored again while it is unchanged."""
+    EXISTS = "exists"
+    """Another content lies under the key, in a bucket that keeps no versions: the original stays."""
+
+
+class Turn(StrEnum):
+    """What happens to a drop."""
+
+    PROVED = "proved"
+    OCCUPIED = "occupied"
+    FREE = "free"
+    KEPT = "kept"
+    LOST = "lost"
+
+
+TRANSITIONS: Mapping[Phase, Mapping[Turn, Phase]] = MappingProxyType(
+    {
+        Phase.STORING: {Turn.PROVED: Phase.STORED, Turn.OCCUPIED: Phase.EXISTS},
+        Phase.STORED: {Turn.KEPT: Phase.UNRELEASED, Turn.LOST: Phase.STORING},
+        Phase.UNRELEASED: {Turn.PROVED: Phase.STORED, Turn.LOST: Phase.STORING},
+        Phase.EXISTS: {Turn.PROVED: Phase.STORED, Turn.FREE: Phase.STORING, Turn.OCCUPIED: Phase.EXISTS},
+    }
+)
+
+STEPS = (
+    """
+    -- One row per drop in hand: one state of one file, on its way to one object.
+    --   id             made once, never again; the object bears it as its mark, the quarantine names a folder by it
+    --   bucket, key    where it goes; the key in raw bytes
+    --   path           where the file lies, raw bytes relative to the drop zone's root
+    --   device .. ctime_ns   the state of the file whose bytes were read; another state is another drop
+    --   crc64nvme      of those bytes, as S3 shows it
+    --   sha256         of those bytes, lower-case hex
+    --   storage_class  asked of S3 when the drop was taken up; the setting may have changed since
+    --   phase          see Phase
+    --   upload_id      of a multipart upload begun and not yet completed or aborted; NULL otherwise
+    --   version_id, etag   in phases stored and unreleased: the object S3 confirmed (version NULL where none are kept);
+    --                  in phase exists: the object that is in the way
+    --   since          when the phase was entered, whole seconds since 1970
+    --   detail         in phases unreleased and exists: why, for people; empty otherwise
+    -- At most one row per path is in phase storing or exists. A path may have an older row whose file is in quarantine.
+    CREATE TABLE drops (
+        id            TEXT    PRIMARY KEY,
+        bucket        TEXT    NOT NULL,
+        key           BLOB    NOT NULL,
+        path          BLOB    NOT NULL,
+        device        INTEGER NOT NULL,
+        inode         INTEGER NOT NULL,
+        size          INTEGER NOT NULL,
+        mtime_ns      INTEGER NOT NULL,
+        ctime_ns      INTEGER NOT NULL,
+        crc64nvme     TEXT    NOT NULL,
+        sha256        TEXT    NOT NULL,
+        storage_class TEXT    NOT NULL,
+        phase         TEXT    NOT NULL,
+        upload_id     TEXT,
+        version_id    TEXT,
+        etag          TEXT,
+        since         INTEGER NOT NULL,
+        detail        TEXT    NOT NULL
+    ) WITHOUT ROWID, STRICT;
+    CREATE INDEX drops_by_path ON drops (path);
+
+    -- Buckets left alone for a while, for `status`; the agent that parked them knows until when.
+    --   since     when it was first refused in a row, whole seconds since 1970
+    --   failures  how many passes in a row were refused
+    --   wrong     what was wrong the last time, for people
+    CREATE TABLE parked (
+        bucket   TEXT    PRIMARY KEY,
+        since    INTEGER NOT NULL,
+        failures INTEGER NOT NULL,
+        wrong    TEXT    NOT NULL
+    ) WITHOUT ROWID, STRICT;
+
+    -- The last pass and the last one without an error; one row each.
+    --   which     `last` or `success`
+    --   finished  whole seconds since 1970
+    --   files .. errors   as in its summary line
+    CREATE TABLE passes (
+        which    TEXT    PRIMARY KEY,
+        finished INTEGER NOT NULL,
+        files    INTEGER NOT NULL,
+        bytes    INTEGER NOT NULL,
+        released INTEGER NOT NULL,
+        held     INTEGER NOT NULL,
+        errors   INTEGER NOT NULL
+    ) WITHOUT ROWID, STRICT;
+    """,
+)
+
+_COLUMNS = (
+    "id, bucket, key, path, device, inode, size, mtime_ns, ctime_ns, crc64nvme, sha256, storage_class, phase, upload_id, "
+    "version_id, etag, since, detail"
+)
+_PLACES = ", ".join("?" * len(_COLUMNS.split(",")))
+
+Clock = Callable[[], datetime]
+"""Returns the present moment, aware UTC."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drop:
+    """One state of one file on its way to one object, with what its bytes were found to be."""
+
+    id: str
+    candidate: Candidate
+    crc64nvme: str
+    sha256: str
+    storage_class: StorageClass
+    phase: Phase = Phase.STORING
+    upload_id: str | None = None
+    version_id: str | None = None
+    etag: str | None = None
+    since: datetime | None = None
+    detail: str = ""
+
+    @property
+    def ref(self) -> ObjectRef:
+        """The object this drop becomes. Only a key that is UTF-8 is ever taken up."""
+        return ObjectRef(self.candidate.bucket, self.candidate.key.decode("utf-8"))
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """A bucket that is left alone for a while."""
+
+    bucket: str
+    since: datetime
+    failures: int
+    wrong: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassRecord:
+    """What a pass did, as `status` shows it later."""
+
+    finished: datetime
+    files: int
+    bytes: int
+    released: int
+    left: int
+    errors: int
+
+
+class Journal:
+    """The drops in hand. All methods may be called from several threads; what returned is durable.
+
+    Every method raises `Transient` where the disk is full or the file busy.
+    """
+
+    def __init__(self, db: StateDb, now: Clock) -> None:
+        """Keep the room `sync` of `db`, dating what happens by `now`. Raises `Preflight` where the schema is newer."""
+        self._db = db
+        self._now = now
+        db.migrate(ROOM, STEPS)
+
+    def begin(self, drop: Drop) -> None:
+        """Take up `drop`: from here its object may appear in S3."""
+        with self._db.write() as db:
+            db.execute(f"INSERT INTO drops ({_COLUMNS}) VALUES ({_PLACES})", _to_row(drop, self._seconds()))  # noqa: S608
+
+    def note_upload(self, drop_id: str, upload_id: str | None) -> None:
+        """Remember the multipart upload of a drop that is being stored; None once there is none."""
+        with self._db.write() as db:
+            db.execute("UPDATE drops SET upload_id = ? WHERE id = ?", (upload_id, drop_id))
+
+    def proved(self, drop_id: str, proof: Proof) -> None:
+        """S3 has confirmed these bytes: the original may go."""
+        self._turn(drop_id, Turn.PROVED, version_id=proof.ref.version_id, etag=proof.etag, upload_id=None)
+
+    def occupied(self, drop_id: str, *, etag: str, detail: str) -> None:
+        """Another content, known by its `etag`, is in the way."""
+        self._turn(drop_id, Turn.OCCUPIED, version_id=None, etag=etag, detail=detail, upload_id=None)
+
+    def free(self, drop_id: str) -> None:
+        """Whatever was in the way is gone, or has become something else: store it after all."""
+        self._turn(drop_id, Turn.FREE, version_id=None, etag=None)
+
+    def kept(self, drop_id: str, identity: Identity, detail: str) -> None:
+        """The original could not be removed; our attempt has left it in the state `identity`."""
+        self._turn(drop_id, Turn.KEPT, detail=detail, **identity._asdict())
+
+    def lost(self, drop_id: str) -> None:
+        """The object that was confirmed is there no longer: store it again."""
+        self._turn(drop_id, Turn.LOST, version_id=None, etag=None)
+
+    def released(self, drop_id: str) -> None:
+        """The original is gone, and so is the row."""
+        self._delete(drop_id)
+
+    def forgotten(self, drop_id: str) -> None:
+        """The file has changed or vanished: what lies there now is another drop."""
+        self._delete(drop_id)
+
+    def at(self, path: bytes) -> list[Drop]:
+        """Return the drops taken up from `path`."""
+        with self._db.read() as db:
+            rows = db.execute(f"SELECT {_COLUMNS} FROM drops WHERE path = ?", (path,)).fetchall()  # noqa: S608
+        return [_from_row(row) for row in rows]
+
+    def in_hand(self, *phases: Phase) -> list[Drop]:
+        """Return the drops in any of `phases`, in path order."""
+        marks = ", ".join("?" * len(phases))
+        with self._db.read() as db:
+            rows = db.execute(f"SELECT {_COLUMNS} FROM drops WHERE phase IN ({marks}) ORDER BY path", phases).fetchall()  # noqa: S608
+        return [_from_row(row) for row in rows]
+
+    def counts(self) -> dict[Phase, int]:
+        """Return how many drops are in each phase; a phase without any has 0."""
+        with self._db.read() as db:
+            found = dict(db.execute("SELECT phase, count(*) FROM drops GROUP BY phase").fetchall())
+        return {phase: found.get(phase.value, 0) for phase in Phase}
+
+    def park(self, bucket: str, wrong: str) -> None:
+        """Remember that `bucket` was refused in this pass as well."""
+        with self._db.write() as db:
+            db.execute(
+                "INSERT INTO parked (bucket, since, failures, wrong) VALUES (?, ?, 1, ?)"
+                " ON CONFLICT (bucket) DO UPDATE SET failures = failures + 1, wrong = excluded.wrong",
+                (bucket, self._seconds(), wrong),
+            )
+
+    def unpark(self, bucket: str) -> None:
+        """Remember that `bucket` takes objects again."""
+        with self._db.write() as db:
+            db.execute("DELETE FROM parked WHERE bucket = ?", (bucket,))
+
+    def parked(self) -> list[Parked]:
+        """Return the buckets that were refused the last time they were tried."""
+        with self._db.read() as db:
+            rows = db.execute("SELECT bucket, since, failures, wrong FROM parked ORDER BY bucket").fetchall()
+        return [Parked(row["bucket"], _utc(row["since"]), row["failures"], row["wrong"]) for row in rows]
+
+    def pass_ended(self, *, files: int, size_bytes: int, released: int, left: int, errors: int) -> None:
+        """Remember the last pass, and the last one without an error."""
+        with self._db.write() as db:
+            for which in ("last", "success") if errors == 0 else ("last",):
+                db.execute(
+                    "INSERT OR REPLACE INTO passes (which, finished, files, bytes, released, held, errors)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    (which, self._seconds(), files, size_bytes, released, left, errors),
+                )
+
+    def last_pass(self, *, successful: bool = False) -> PassRecord | None:
+        """Return the last pass, or the last one without an error; None where there was none."""
+        with self._db.read() as db:
+            row = db.execute("SELECT * FROM passes WHERE which = ?", ("success" if successful else "last",)).fetchone()
+        if row is None:
+            return None
+        return PassRecord(
+            finished=_utc(row["finished"]),
+            files=row["files"],
+            bytes=row["bytes"],
+            released=row["released"],
+            left=row["held"],
+            errors=row["errors"],
+        )
+
+    def _turn(self, drop_id: str, turn: Turn, **changes: str | int | None) -> None:
+        with self._db.write() as db:
+            row = db.execute("SELECT phase FROM drops WHERE id = ?", (drop_id,)).fetchone()
+            phase = next_phase(drop_id, None if row is None else Phase(row["phase"]), turn)
+            values = {"detail": "", **changes, "phase": phase.value, "since": self._seconds()}
+            columns = ", ".join(f"{name} = ?" for name in values)
+            db.execute(f"UPDATE drops SET {columns} WHERE id = ?", (*values.values(), drop_id))  # noqa: S608
+
+    def _delete(self, drop_id: str) -> None:
+        with self._db.write() as db:
+            db.execute("DELETE FROM drops WHERE id = ?", (drop_id,))
+
+    def _seconds(self) -> int:
+        return int(self._now().timestamp())
+
+
+class DropUploadLog:
+    """The upload id of one drop's multipart upload, kept in the journal (an `UploadLog`)."""
+
+    def __init__(self, journal: Journal, drop: Drop) -> None:
+        """Note what happens to the upload of `drop`."""
+        self._journal = journal
+        self._drop_id = drop.id
+        self._upload_id = drop.upload_id
+
+    @property
+    def upload_id(self) -> str | None:
+        """The upload to resume, if there is one."""
+        return self._upload_id
+
+    def note(self, upload_id: str | None, /) -> None:
+        """Make `upload_id` durable."""
+        if upload_id != self._upload_id:
+            self._journal.note_upload(self._drop_id, upload_id)
+            self._upload_id = upload_id
+
+
+def next_phase(drop_id: str, phase: Phase | None, turn: Turn) -> Phase:
+    """Return where `turn` takes a drop in `phase` (None: there is no such drop).
+
+    Raises `Permanent` where the table has no such turn: the row stays as it was.
+    """
+    after = None if phase is None else TRANSITIONS[phase].get(turn)
+    if after is None:
+        raise Permanent(f"drop {drop_id}", f"cannot be {turn} from {phase}", "Report it; nothing was changed")
+    return after
+
+
+def _to_row(drop: Drop, since: int) -> tuple[str | bytes | int | None, ...]:
+    candidate = drop.candidate
+    return (
+        drop.id,
+        candidate.bucket,
+        candidate.key,
+        candidate.path,
+        *candidate.identity,
+        drop.crc64nvme,
+        drop.sha256,
+        drop.storage_class.value,
+        drop.phase.value,
+        drop.upload_id,
+        drop.version_id,
+        drop.etag,
+        since,
+        drop.detail,
+    )
+
+
+def _from_row(row: sqlite3.Row) -> Drop:
+    identity = Identity(row["device"], row["inode"], row["size"], row["mtime_ns"], row["ctime_ns"])
+    return Drop(
+        id=row["id"],
+        candidate=Candidate(row["bucket"], row["key"], row["path"], identity),
+        crc64nvme=row["crc64nvme"],
+        sha256=row["sha256"],
+        storage_class=StorageClass(row["storage_class"]),
+        phase=Phase(row["phase"]),
+        upload_id=row["upload_id"],
+        version_id=row["version_id"],
+        etag=row["etag"],
+        since=_utc(row["since"]),
+        detail=row["detail"],
+    )
+
+
+def _utc(seconds: int) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)

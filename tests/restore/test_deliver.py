@@ -1,0 +1,363 @@
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from s3batch.restore.deliver import IntoFolder, current_umask
+from s3batch.restore.destination import Folder
+from s3batch.restore.requests import Part, State
+from s3sync.errors import Permanent, Transient
+from tests.support import assert_tree, tree
+
+MTIME_NS = 1_600_000_000_000_000_001
+NOT_OURS = 12345
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    """A destination that is not there yet."""
+    return tmp_path.resolve() / "deep" / "out"
+
+
+@pytest.fixture
+def into(out: Path) -> Iterator[IntoFolder]:
+    """A delivery that leaves what it finds."""
+    with IntoFolder(Folder(os.fsencode(out)), umask=0o027, overwrite=False) as made:
+        yield made
+
+
+@pytest.fixture
+def over(out: Path) -> Iterator[IntoFolder]:
+    """A delivery that replaces what it finds."""
+    with IntoFolder(Folder(os.fsencode(out)), umask=0o027, overwrite=True) as made:
+        yield made
+
+
+def part_at(place: bytes, content: bytes = b"content", *, number: int = 1) -> Part:
+    return Part(
+        id=number,
+        request="r1",
+        thaw=1,
+        bucket="bucket",
+        archive="a.tar",
+        key=place,
+        place=place,
+        offset=0,
+        size=len(content),
+        sha256=hashlib.sha256(content).hexdigest(),
+        mtime_ns=MTIME_NS,
+        state=State.THAWED,
+        error=None,
+        mismatch=False,
+        delivered=None,
+        attempts=0,
+        upload_id=None,
+    )
+
+
+def put(into: IntoFolder, place: bytes, content: bytes = b"content") -> str:
+    """Deliver a part the way the fetcher does."""
+    part = part_at(place, content)
+    present = into.existing(part)
+    if present is not None:
+        return present
+    sink = into.open(part)
+    try:
+        sink.write(memoryview(content))
+        return sink.finish()
+    finally:
+        sink.discard()
+
+
+def test_member_lies_below_bucket_and_key(into: IntoFolder, out: Path) -> None:
+    """A member is written to destination/bucket/key, folders made on the way, and nothing else is left."""
+    shown = put(into, b"bucket/a/b c/\xc3\xa9.txt")
+
+    assert_tree(out, {b"bucket/a/b c/\xc3\xa9.txt": b"content"})
+    assert str(out / "bucket/a/b c/é.txt") == shown
+
+
+def test_rights_and_time(into: IntoFolder, out: Path) -> None:
+    """A file gets plain rights less the umask, whatever rights it had, and the archived time."""
+    put(into, b"bucket/key")
+
+    seen = os.stat(out / "bucket/key")
+    assert 0o640 == stat.S_IMODE(seen.st_mode)
+    assert MTIME_NS == seen.st_mtime_ns
+
+
+def test_file_is_private_while_it_grows(into: IntoFolder, out: Path) -> None:
+    """Nobody else reads a file whose bytes are not checked yet, and its place is free until they are."""
+    sink = into.open(part_at(b"bucket/key"))
+    sink.write(memoryview(b"half"))
+
+    (beside,) = os.listdir(out / "bucket")
+    assert 0o600 == stat.S_IMODE(os.stat(out / "bucket" / beside).st_mode)
+    assert beside.startswith(".")
+    sink.discard()
+    assert [] == os.listdir(out / "bucket")
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        b"bucket/../../etc/passwd",
+        b"bucket/..",
+        b"bucket/.",
+        b"bucket/a/./b",
+        b"bucket//a",
+        b"/etc/passwd",
+        b"bucket/a/",
+        b"",
+        b"bucket/a\0b",
+        b"bucket/" + b"x" * 256,
+        b"../bucket/a",
+    ],
+)
+def test_hostile_names_are_refused(into: IntoFolder, out: Path, place: bytes) -> None:
+    """A name that could lie elsewhere, or nowhere, is refused with a reason before anything is made."""
+    with pytest.raises(Permanent, match="cannot be a file"):
+        put(into, place)
+
+    assert not out.exists()
+
+
+def test_odd_but_honest_names_are_written(into: IntoFolder, out: Path) -> None:
+    """Names that only look odd are names."""
+    names = [b"bucket/-rf", b"bucket/...", b"bucket/a\nb", b"bucket/\xff\xfe", b"bucket/" + b"x" * 255, b"bucket/ ", b"bucket/~"]
+    for name in names:
+        put(into, name)
+
+    assert_tree(out, dict.fromkeys(names, b"content"))
+
+
+def test_link_on_the_way_is_not_followed(into: IntoFolder, out: Path, tmp_path: Path) -> None:
+    """A folder that is a link leads nowhere."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (out / "bucket").mkdir(parents=True)
+    (out / "bucket" / "a").symlink_to(elsewhere)
+
+    with pytest.raises(Permanent, match="in the way"):
+        put(into, b"bucket/a/key")
+
+    assert [] == list(elsewhere.iterdir())
+
+
+def test_destination_that_became_a_link_is_not_followed(into: IntoFolder, out: Path, tmp_path: Path) -> None:
+    """The destination itself, made a link after it was named, leads nowhere."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    out.parent.mkdir()
+    out.symlink_to(elsewhere)
+
+    with pytest.raises(Permanent, match="in the way"):
+        put(into, b"bucket/key")
+
+    assert [] == list(elsewhere.iterdir())
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_link_at_the_place_is_left(out: Path, tmp_path: Path, overwrite: bool) -> None:
+    """A link where the file belongs is neither written through nor replaced."""
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"secret")
+    (out / "bucket").mkdir(parents=True)
+    (out / "bucket" / "key").symlink_to(secret)
+
+    with IntoFolder(Folder(os.fsencode(out)), umask=0o027, overwrite=overwrite) as into, pytest.raises(Permanent):
+        put(into, b"bucket/key")
+
+    assert b"secret" == secret.read_bytes()
+    assert (out / "bucket" / "key").is_symlink()
+
+
+def test_planted_temporary_name_is_not_followed(into: IntoFolder, out: Path, tmp_path: Path) -> None:
+    """A link planted under the name we write beside is not written through."""
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"secret")
+    (out / "bucket").mkdir(parents=True)
+    (out / "bucket" / ".s3batch-r1-1.part").symlink_to(secret)
+
+    with pytest.raises(Permanent, match="in the way"):
+        put(into, b"bucket/key")
+
+    assert b"secret" == secret.read_bytes()
+
+
+def test_equal_file_counts_as_delivered(into: IntoFolder, out: Path) -> None:
+    """The same bytes in the same place are delivered already; nothing is touched."""
+    tree(out, {"bucket/key": "content"})
+    before = os.stat(out / "bucket/key")
+
+    put(into, b"bucket/key")
+
+    assert before == os.stat(out / "bucket/key")
+
+
+@pytest.mark.parametrize("content", ["other!!", "longer than that"])
+def test_other_content_is_refused(into: IntoFolder, out: Path, content: str) -> None:
+    """A file of other content is left, and the reason says how to replace it."""
+    tree(out, {"bucket/key": content})
+
+    with pytest.raises(Permanent, match="--overwrite"):
+        put(into, b"bucket/key")
+
+    assert_tree(out, {"bucket/key": content})
+
+
+def test_other_content_is_replaced_where_asked(over: IntoFolder, out: Path) -> None:
+    """With overwrite a file of other content is replaced at once, never half."""
+    tree(out, {"bucket/key": "other"})
+
+    put(over, b"bucket/key")
+
+    assert_tree(out, {"bucket/key": b"content"})
+
+
+def test_file_that_appears_meanwhile_is_not_replaced(into: IntoFolder, out: Path) -> None:
+    """A file that appears while ours is written is left."""
+    sink = into.open(part_at(b"bucket/key"))
+    sink.write(memoryview(b"content"))
+    (out / "bucket" / "key").write_bytes(b"theirs")
+
+    with pytest.raises(Permanent, match="other content"):
+        sink.finish()
+    sink.discard()
+
+    assert_tree(out, {"bucket/key": "theirs"})
+
+
+def test_equal_file_that_appears_meanwhile_is_the_delivery(into: IntoFolder, out: Path) -> None:
+    """Two commands that deliver the same member both succeed."""
+    sink = into.open(part_at(b"bucket/key"))
+    sink.write(memoryview(b"content"))
+    (out / "bucket" / "key").write_bytes(b"content")
+
+    assert str(out / "bucket/key") == sink.finish()
+    sink.discard()
+
+    assert_tree(out, {"bucket/key": "content"})
+
+
+@pytest.mark.parametrize(("first", "second"), [(b"bucket/a", b"bucket/a/b"), (b"bucket/a/b", b"bucket/a")])
+def test_file_and_folder_of_one_name(over: IntoFolder, out: Path, first: bytes, second: bytes) -> None:
+    """`a` and `a/b` are both keys and not both paths: the first lies there, the second is refused, also when overwriting."""
+    put(over, first)
+
+    with pytest.raises(Permanent, match="in the way"):
+        put(over, second)
+
+    assert_tree(out, {first: b"content"})
+
+
+def test_twin_of_a_folding_filesystem_is_refused(over: IntoFolder, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where `KEY` and `key` are one file, the second is refused with the reason, also when overwriting."""
+    tree(out, {"bucket/KEY": "first"})
+    os.link(out / "bucket/KEY", out / "bucket/key")
+    monkeypatch.setattr(os, "listdir", lambda _: ["KEY"])
+
+    with pytest.raises(Permanent, match="case or Unicode form"):
+        put(over, b"bucket/key", b"second")
+
+    assert b"first" == (out / "bucket/KEY").read_bytes()
+
+
+def test_left_over_of_a_crash_is_cleared(into: IntoFolder, out: Path) -> None:
+    """A half-written file of an earlier attempt is in nobody's way."""
+    tree(out, {"bucket/.s3batch-r1-1.part": "half"})
+
+    put(into, b"bucket/key")
+
+    assert_tree(out, {"bucket/key": "content"})
+
+
+def test_file_another_command_writes_is_left_to_it(into: IntoFolder, out: Path) -> None:
+    """Two commands do not tear each other's file apart: the second waits."""
+    tree(out, {"bucket/.s3batch-r1-1.part": "half"})
+    with (out / "bucket/.s3batch-r1-1.part").open("rb") as theirs:
+        fcntl.flock(theirs, fcntl.LOCK_EX)
+
+        with pytest.raises(Transient):
+            put(into, b"bucket/key")
+
+    assert_tree(out, {"bucket/.s3batch-r1-1.part": "half"})
+
+
+@pytest.mark.parametrize("errno_name", ["ENOSPC", "EIO"])
+def test_failing_disk_is_worth_repeating(
+    into: IntoFolder, out: Path, monkeypatch: pytest.MonkeyPatch, errno_name: str
+) -> None:
+    """A full or failing disk fails this attempt, leaves nothing, and the next begins anew."""
+    number = getattr(__import__("errno"), errno_name)
+
+    def fails(_: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", fails)
+        out.joinpath("bucket").mkdir(parents=True)
+        with pytest.raises(Transient):
+            put(into, b"bucket/key")
+
+    assert_tree(out, {})
+    put(into, b"bucket/key")
+    assert_tree(out, {"bucket/key": "content"})
+
+
+def test_filesystem_without_the_rename(into: IntoFolder, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the kernel cannot rename without replacing, a link does the same and never replaces either."""
+    errno_einval = 22
+
+    def cannot(*_: object) -> None:
+        raise OSError(errno_einval, "Invalid argument")
+
+    monkeypatch.setattr("s3batch.restore.deliver.rename_no_replace", cannot)
+    put(into, b"bucket/key")
+    assert_tree(out, {"bucket/key": "content"})
+
+    sink = into.open(part_at(b"bucket/other", number=2))
+    sink.write(memoryview(b"content"))
+    (out / "bucket" / "other").write_bytes(b"theirs")
+    with pytest.raises(Permanent):
+        sink.finish()
+    sink.discard()
+    assert_tree(out, {"bucket/key": "content", "bucket/other": "theirs"})
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
+def test_folder_without_rights_is_refused(tmp_path: Path) -> None:
+    """A folder the deliverer may not write in is refused with the system's reason."""
+    closed = tmp_path.resolve() / "closed"
+    closed.mkdir(mode=0o755)
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            os.seteuid(NOT_OURS)
+            with IntoFolder(Folder(os.fsencode(closed)), umask=0o022, overwrite=False) as into:
+                put(into, b"bucket/key")
+        except Permanent:
+            code = 0
+        finally:
+            os._exit(code)
+    _, status = os.waitpid(pid, 0)
+
+    assert 0 == os.waitstatus_to_exitcode(status)
+    assert_tree(closed, {})
+
+
+def test_umask_is_read_without_changing_it() -> None:
+    """Asking for the umask does not change it, not even for a moment."""
+    before = os.umask(0o027)
+    try:
+        assert 0o027 == current_umask()
+        assert 0o027 == current_umask()
+    finally:
+        os.umask(before)

@@ -1,0 +1,158 @@
+"""The journal keeps drops across restarts and lets them move only as its table says."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from s3sync import journal as room
+from s3sync.dropzone.candidate import Candidate, Identity
+from s3sync.errors import Permanent
+from s3sync.journal import TRANSITIONS, Drop, DropUploadLog, Journal, PassRecord, Phase, Turn, next_phase
+from s3sync.statedb import StateDb
+from s3sync.store.contract import ObjectRef, StorageClass
+from s3sync.store.proof import Proof
+
+NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
+PROOF = Proof(ref=ObjectRef("b", "k", "v1"), size=5, crc64nvme="AAAAAAAAAAA=", etag='"e"')
+
+
+def drop_of(drop_id: str = "d1", path: bytes = b"b/k", phase: Phase = Phase.STORING) -> Drop:
+    """Return a drop of five bytes in `phase`."""
+    candidate = Candidate("b", path.partition(b"/")[2], path, Identity(1, 2, 5, 2**62, 2**62 + 1))
+    return Drop(
+        id=drop_id,
+        candidate=candidate,
+        crc64nvme="AAAAAAAAAAA=",
+        sha256="ab" * 32,
+        storage_class=StorageClass.STANDARD,
+        phase=phase,
+    )
+
+
+def journal_at(path: Path) -> tuple[StateDb, Journal]:
+    """Open the journal a restarted program would open."""
+    db = StateDb.open(path / "journal.db")
+    return db, Journal(db, lambda: NOW)
+
+
+def test_a_drop_survives_a_restart(tmp_path: Path) -> None:
+    """Everything that was journalled of a drop is there again, raw bytes and large numbers included."""
+    drop = drop_of(path=b"b/\xff\n name")
+    db, journal = journal_at(tmp_path)
+    journal.begin(drop)
+    db.close()
+
+    with journal_at(tmp_path)[0] as again:
+        (found,) = Journal(again, lambda: NOW).at(b"b/\xff\n name")
+
+    assert found.candidate == drop.candidate
+    assert (found.id, found.crc64nvme, found.sha256) == (drop.id, drop.crc64nvme, drop.sha256)
+    assert (found.phase, found.since) == (Phase.STORING, NOW)
+
+
+def test_an_upload_is_remembered_until_it_is_of_no_use(tmp_path: Path) -> None:
+    """The log hands a restarted program the upload id, and nothing once the upload was completed."""
+    db, journal = journal_at(tmp_path)
+    with db:
+        journal.begin(drop_of())
+        DropUploadLog(journal, drop_of()).note("upload-1")
+        begun = DropUploadLog(journal, journal.at(b"b/k")[0]).upload_id
+        DropUploadLog(journal, journal.at(b"b/k")[0]).note(None)
+        ended = DropUploadLog(journal, journal.at(b"b/k")[0]).upload_id
+
+    assert (begun, ended) == ("upload-1", None)
+
+
+def test_a_proved_drop_remembers_what_was_proved(tmp_path: Path) -> None:
+    """Version and ETag of the confirmed object are kept with the drop until the original is gone."""
+    db, journal = journal_at(tmp_path)
+    with db:
+        journal.begin(drop_of())
+        journal.proved("d1", PROOF)
+        (stored,) = journal.in_hand(Phase.STORED)
+        journal.released("d1")
+
+        assert (stored.version_id, stored.etag, stored.upload_id) == ("v1", '"e"', None)
+        assert journal.at(b"b/k") == []
+
+
+def test_a_kept_original_is_known_by_its_state_after_the_attempt(tmp_path: Path) -> None:
+    """Moving it into quarantine and back changed its ctime: it must not look like another file for that."""
+    db, journal = journal_at(tmp_path)
+    with db:
+        journal.begin(drop_of())
+        journal.proved("d1", PROOF)
+        journal.kept("d1", Identity(1, 2, 5, 2**62, 2**62 + 9), "no rights")
+        (kept,) = journal.in_hand(Phase.UNRELEASED)
+
+    assert (kept.candidate.identity.ctime_ns, kept.detail, kept.etag) == (2**62 + 9, "no rights", '"e"')
+
+
+def test_a_turn_out_of_place_changes_nothing(tmp_path: Path) -> None:
+    """A drop that was not proved cannot be kept, and stays where it was."""
+    db, journal = journal_at(tmp_path)
+    with db:
+        journal.begin(drop_of())
+        with pytest.raises(Permanent):
+            journal.kept("d1", Identity(1, 2, 5, 3, 4), "rights")
+
+        assert journal.at(b"b/k")[0].phase is Phase.STORING
+
+
+@pytest.mark.parametrize(("phase", "turn"), list(product(Phase, Turn)))
+def test_every_turn_is_in_the_table_or_refused(phase: Phase, turn: Turn) -> None:
+    """Over all phases and turns: the table's answer, or a refusal."""
+    expected = TRANSITIONS[phase].get(turn)
+    if expected is None:
+        with pytest.raises(Permanent):
+            next_phase("d1", phase, turn)
+    else:
+        assert expected == next_phase("d1", phase, turn)
+
+
+def test_the_picture_names_every_turn_and_phase() -> None:
+    """The drawing above the table and the table speak of the same things."""
+    words = set(re.findall(r"[A-Za-z]+", room.__doc__ or ""))
+
+    assert {phase.name for phase in Phase} <= words
+    assert {turn.value for turns in TRANSITIONS.values() for turn in turns} <= words | {"occupied"}
+
+
+def test_counts_name_every_phase(tmp_path: Path) -> None:
+    """A phase nobody is in counts nought."""
+    db, journal = journal_at(tmp_path)
+    with db:
+        journal.begin(drop_of("d1", b"b/1"))
+        journal.begin(drop_of("d2", b"b/2"))
+        journal.occupied("d2", etag='"x"', detail="another content")
+
+        assert journal.counts() == {Phase.STORING: 1, Phase.STORED: 0, Phase.UNRELEASED: 0, Phase.EXISTS: 1}
+
+
+def test_a_parked_bucket_counts_its_refusals(tmp_path: Path) -> None:
+    """Refused twice in a row, then taken: two failures, then none."""
+    db, journal = journal_at(tmp_path)
+    with db:
+        journal.park("b", "no rights")
+        journal.park("b", "no bucket")
+        (parked,) = journal.parked()
+        journal.unpark("b")
+
+        assert (parked.failures, parked.wrong, parked.since) == (2, "no bucket", NOW)
+        assert journal.parked() == []
+
+
+def test_the_last_success_outlives_a_failed_pass(tmp_path: Path) -> None:
+    """A pass with errors is the last one, and the one before stays the last success."""
+    db, journal = journal_at(tmp_path)
+    with db:
+        journal.pass_ended(files=3, size_bytes=30, released=3, left=0, errors=0)
+        journal.pass_ended(files=1, size_bytes=10, released=0, left=1, errors=1)
+
+        assert journal.last_pass() == PassRecord(finished=NOW, files=1, bytes=10, released=0, left=1, errors=1)
+        assert journal.last_pass(successful=True) == PassRecord(finished=NOW, files=3, bytes=30, released=3, left=0, errors=0)
