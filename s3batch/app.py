@@ -190,7 +190,7 @@ class App:
             standards=self.standards,
             limits=self.limits,
             unreleased=self.unreleased,
-            clocks=Clocks(),
+            clocks=Clocks(time.time_ns, time.monotonic_ns),
         )
 
     @cached_property

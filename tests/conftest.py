@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
-GOLDEN = Path(__file__).parent / "golden"
+from tests.doubles.moto_server import _moto_running, moto
+
+__all__ = ["_moto_running", "moto"]
+
 FOREIGN = ("AWS_", "S3BATCH_", "S3SYNC_", "XDG_", "ELASTICSEARCH_LOGS_", "RSYSLOG_")
 FOREIGN_NAMES = {
     "LOG_LEVEL",
@@ -36,24 +37,3 @@ def _nobodys_environment(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
     for name, value in NO_ACCOUNT.items():
         monkeypatch.setenv(name, value)
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let golden files be written anew."""
-    parser.addoption("--renew-goldens", action="store_true", help="write tests/golden/ anew instead of comparing with it")
-
-
-@pytest.fixture
-def golden(request: pytest.FixtureRequest) -> Callable[[str, str | bytes], None]:
-    """Compare with a file in tests/golden/: `golden("manifest.json", rendered)`. Mark the test `golden`."""
-
-    def compare(name: str, actual: str | bytes) -> None:
-        path = GOLDEN / name
-        content = actual.encode() if isinstance(actual, str) else actual
-        if request.config.getoption("--renew-goldens"):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
-        assert path.exists(), f"{path} is missing: `make goldens` writes it"
-        assert path.read_bytes() == content
-
-    return compare

@@ -59,12 +59,14 @@ def next_phase(recorded: Recorded, steps: Steps) -> Archive | None:
 
 def _spooled(recorded: Recorded, steps: Steps) -> Archive | None:
     spooled = recorded.spooled(steps.spool.folder(recorded.reservation.id))
+    steps.abort_unnoted(recorded)
+    stored = steps.stored_earlier(spooled)
+    if stored is not None:
+        return stored
     if steps.spool.holds_whole(spooled):
         return spooled
-    stored = steps.stored_earlier(spooled)
-    if stored is None:
-        steps.give_up(recorded.reservation, "its archive file is gone or damaged")
-    return stored
+    steps.give_up(recorded.reservation, "its archive file is gone or damaged")
+    return None
 
 
 def _manifested(recorded: Recorded, steps: Steps) -> ManifestedArchive:

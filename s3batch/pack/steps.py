@@ -16,7 +16,7 @@ from sqlite3 import Connection
 from s3batch.catalogue import manifest as manifest_format
 from s3batch.catalogue.contract import Catalogue
 from s3batch.model import ArchiveRecord, CataloguedArchive, ManifestedArchive, Reservation, SpooledArchive, StoredArchive
-from s3batch.pack.journal import ManifestMark, PackJournal
+from s3batch.pack.journal import ManifestMark, PackJournal, Recorded
 from s3batch.pack.members import read_member_list
 from s3batch.pack.spool import Spool
 from s3batch.pack.unreleased import UnreleasedFiles
@@ -24,7 +24,7 @@ from s3sync.dropzone.release import ReleaseReport
 from s3sync.dropzone.slots import Original
 from s3sync.errors import Failure, Permanent
 from s3sync.store.checksum import of_fd
-from s3sync.store.contract import ObjectStore, Payload, StorageClass
+from s3sync.store.contract import Denied, ObjectStore, Payload, StorageClass
 from s3sync.store.proof import BATCH_MARK, Proof, differences, prove
 from s3sync.store.stored import NoLog, store_and_prove
 
@@ -64,6 +64,9 @@ class Steps:
         payload = _archive_payload(-1, spooled)
         if info is None or differences(info, payload):
             return None
+        log = self.journal.upload_log(spooled.reservation.id)
+        if log.upload_id is not None:
+            self.store.abort(spooled.reservation.archive, log.upload_id)
         return self._proved(spooled, prove(info, payload))
 
     def manifested(self, stored: StoredArchive) -> ManifestedArchive:
@@ -112,6 +115,20 @@ class Steps:
         """Abandon a batch that is not stored: its spool folder goes, its originals stay."""
         self.journal.abandoned(reservation.id, why)
         self.spool.discard(reservation.id)
+
+    def abort_unnoted(self, recorded: Recorded) -> None:
+        """Abort uploads of a batch's archive that were begun and whose id was never noted: we died in between.
+
+        Who may not list uploads leaves that to the bucket's lifecycle rule. Raises what the store raises otherwise.
+        """
+        ref = recorded.reservation.archive
+        try:
+            begun = [upload for upload in self.store.uploads(ref.bucket, ref.key) if upload.ref.key == ref.key]
+        except Denied:
+            return
+        for upload in begun:
+            if upload.upload_id != recorded.upload_id:
+                self.store.abort(ref, upload.upload_id)
 
     def abort_orphans(self) -> list[Failure]:
         """Abort the uploads that abandoned batches had begun, since their parts are billed; return what stood in the way."""

@@ -1,0 +1,95 @@
+"""Run a real program and end it by SIGKILL at its n-th step that matters: `python -m tests.crash.driver N PROGRAM ARGS...`.
+
+A step is what outlives the process: a committed transaction, a call to the store, a rename or removal of an original, a spool
+file flushed. The process dies just before the n-th such act, so that n = 1, 2, 3... walks through the whole life of a batch; n = 0
+only counts. What the steps were is written to the file named by CRASH_STEPS, a line each, flushed before the act.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from s3batch.pack import pipeline, workers
+from s3sync.dropzone import removal, slots, syscalls
+from s3sync.statedb import StateDb
+from s3sync.store.s3 import S3Store
+
+
+class Steps:
+    """Counts acts and dies before the chosen one."""
+
+    def __init__(self, die_at: int, log: int) -> None:
+        self._die_at = die_at
+        self._log = log
+        self._count = 0
+        self._lock = threading.Lock()
+
+    def before(self, name: str) -> None:
+        """Note that `name` is about to happen, or never happens."""
+        with self._lock:
+            self._count += 1
+            os.write(self._log, f"{self._count} {name}\n".encode())
+            if self._count == self._die_at:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    def wrap(self, owner: Any, attribute: str, name: str) -> None:  # noqa: ANN401 - a module or class
+        """Let `owner.attribute` be counted whenever it is called."""
+        act: Callable[..., object] = getattr(owner, attribute)
+
+        def counted(*args: Any, **kwargs: Any) -> object:  # noqa: ANN401 - whatever the act takes
+            self.before(name)
+            return act(*args, **kwargs)
+
+        setattr(owner, attribute, counted)
+
+
+def install(steps: Steps) -> None:
+    """Put the counter before every act that outlives the process; build in line, so that there is one order."""
+    real_time_ns = time.time_ns
+    # What was dropped a moment ago has been quiet long enough: nobody has to wait for that.
+    time.time_ns = lambda: real_time_ns() + 2 * 10**9
+    steps.wrap(StateDb, "write", "transaction")
+    for call in ("put", "abort", "head", "thaw"):
+        steps.wrap(S3Store, call, call)
+    steps.wrap(slots.Slots, "move_in", "move into quarantine")
+    steps.wrap(slots.Slots, "give_back", "give back")
+    steps.wrap(removal.os, "unlink", "unlink")
+    steps.wrap(os, "fsync", "fsync")
+    steps.wrap(syscalls, "flush_filesystem", "syncfs")
+    pipeline.CARRIERS = 1
+    workers.WorkerPool = _InLinePool  # type: ignore[misc,assignment]  # one process, one order
+
+
+class _InLinePool(workers.InLine):
+    """Stands where the pool of worker processes stands."""
+
+    def __init__(self, _workers: int) -> None:
+        super().__init__()
+
+    def __enter__(self) -> _InLinePool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return
+
+
+def run(words: list[str]) -> int:
+    """Run a program under the counter; `words` are as on the command line."""
+    die_at, program, *arguments = words
+    log = os.open(os.environ["CRASH_STEPS"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    install(Steps(int(die_at), log))
+    if program == "s3sync":
+        from s3sync.cli import main  # noqa: PLC0415 - the chosen program only
+    else:
+        from s3batch.cli import main  # noqa: PLC0415
+    return main(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(run(sys.argv[1:]))
