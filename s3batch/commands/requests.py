@@ -26,7 +26,7 @@ EPILOG = """examples:
   %(prog)s wait r20261121T101112-3fa9c2 --timeout 2h"""
 
 ACTIONS = ("list", "show", "wait", "cancel")
-_FAILURES_SHOWN = 20
+_PARTS_SHOWN = 20
 
 
 class RestoreApp(Protocol):
@@ -94,14 +94,24 @@ def show(app: RestoreApp, request: Request) -> None:
             output.record(part_record(request, part))
     output.text(f"request {request.id}: {request.state}, {_counts(request)}")
     whose = f"{request.requester.user}, {human_time(request.created)}"
-    output.text(f"  {request.members:,} members, {human_size(request.bytes)}, to {request.destination} (asked by {whose})")
+    size = human_size(request.bytes)
+    output.text(f"  {counted(request.members, 'member')}, {size}, to {request.destination} (asked by {whose})")
     if not request.finished:
         for line in _thaw_lines(engine.thaws.of_request(request.id)):
             output.text(f"  {line}")
         if request.deliverer is Deliverer.REQUESTER:
             user = request.requester.user
             output.text(f"  delivered by a command of {user}: s3batch requests wait {request.id}")
+    if request.members <= _PARTS_SHOWN:
+        for part in engine.requests.parts(request.id):
+            if part.delivered is not None:
+                output.text(f"  {part.delivered}")
     _show_failures(output, engine.requests.parts(request.id))
+
+
+def counted(count: int, what: str) -> str:
+    """Return `1 member`, `2 members`."""
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
 def exit_of(engine: RestoreEngine, request: Request) -> Exit:
@@ -180,7 +190,7 @@ def _cancel(app: RestoreApp, request_id: str) -> Exit:
     begun = [thaw for thaw in engine.thaws.of_request(request_id) if thaw.asked_at is not None]
     show(app, engine.requests.get(request_id))
     if cancelled and begun:
-        output.text(f"  {len(begun)} archives had been asked for: S3 takes no thaw back, and bills it")
+        output.text(f"  asked for before: {counted(len(begun), 'archive')}. S3 takes no thaw back, and bills it")
     return Exit.DONE
 
 
@@ -208,7 +218,7 @@ def _counts(request: Request) -> str:
 def _thaw_lines(thaws: Iterable[Thaw]) -> list[str]:
     """Return what is going on with the archives: one line where there are few, a summary of many."""
     every = list(thaws)
-    if len(every) > _FAILURES_SHOWN:
+    if len(every) > _PARTS_SHOWN:
         counted = Counter(thaw.state for thaw in every)
         return ["archives: " + ", ".join(f"{count:,} {state}" for state, count in counted.items())]
     return [f"{thaw.ref}: {_thaw_state(thaw)}" for thaw in every]
@@ -230,10 +240,10 @@ def _show_failures(output: Output, parts: Iterable[Part]) -> None:
         if part.error is None:
             continue
         shown += 1
-        if shown <= _FAILURES_SHOWN:
+        if shown <= _PARTS_SHOWN:
             output.text(f"  {part.state}: {part.bucket}/{keys.display(part.key)}: {part.error}")
-    if shown > _FAILURES_SHOWN:
-        output.text(f"  and {shown - _FAILURES_SHOWN:,} more; --json shows every one")
+    if shown > _PARTS_SHOWN:
+        output.text(f"  and {shown - _PARTS_SHOWN:,} more; --json shows every one")
 
 
 def _duration(text: str) -> timedelta:

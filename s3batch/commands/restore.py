@@ -9,13 +9,14 @@ import secrets
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Protocol
 
 from s3batch.catalogue.contract import Catalogue, Entry
 from s3batch.catalogue.targets import Resolution, parse, resolve
-from s3batch.commands.requests import RestoreApp, exit_of, show, wait
+from s3batch.commands._moments import last_moment
+from s3batch.commands.requests import RestoreApp, counted, exit_of, show, wait
 from s3batch.restore.cost import Estimate, dollars
 from s3batch.restore.destination import Folder, is_below
 from s3batch.restore.destination import parse as parse_destination
@@ -27,7 +28,6 @@ from s3sync import keys
 from s3sync.errors import CostLimit, Exit, Usage, gravest
 from s3sync.output import Output, human_size
 from s3sync.store.contract import Tier
-from s3sync.times import parse_utc
 
 HELP = "bring members back: a key, a prefix, an archive, or a list of them"
 EPILOG = """WHAT is s3://bucket/key, s3://bucket/prefix/, s3://bucket/archive.tar, s3://bucket/archive.tar#key, or any of these
@@ -57,9 +57,7 @@ def setup(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tier", type=Tier, choices=list(Tier), default=Tier.BULK, help="bulk (default) or standard")
     parser.add_argument("--days", type=int, default=3, metavar="N", help="keep thawed copies for N days (default: 3)")
     which = parser.add_mutually_exclusive_group()
-    which.add_argument(
-        "--as-of", type=_moment, metavar="TIME", help="the versions of that time: 2026-03-17 or 2026-03-17T08:00:00Z"
-    )
+    which.add_argument("--as-of", metavar="TIME", help="the versions of then: 2026-03-17, 2026-03-17T08:00:00Z, or 7d (ago)")
     which.add_argument("--all", action="store_true", help="every version, each below a folder named for its batch")
     parser.add_argument("--wait", action="store_true", help="wait until it is delivered; may be interrupted")
     parser.add_argument("--dry-run", action="store_true", help="say what it would cost and take; asks nobody, changes nothing")
@@ -123,7 +121,8 @@ def _resolved(args: argparse.Namespace, app: _App) -> _Wanted:
     if not names:
         raise Usage("restore", "names nothing", "Give WHAT, or --from-file LIST")
     targets = [parse(name) for name in names]
-    resolutions = tuple(resolve(app.catalogue, target, args.as_of, all_versions=args.all) for target in targets)
+    as_of = None if args.as_of is None else last_moment(args.as_of, app.now())
+    resolutions = tuple(resolve(app.catalogue, target, as_of, all_versions=args.all) for target in targets)
     # Asked for twice is wanted once: the price must not count it twice either.
     entries = {
         (entry.archive.ref, entry.member.offset, entry.member.key): entry for found in resolutions for entry in found.entries
@@ -182,16 +181,16 @@ def _missing_record(missing: Resolution) -> dict[str, object]:
 
 def _show_estimate(output: Output, estimate: Estimate, wanted: _Wanted) -> None:
     prices = estimate.prices
-    thaws = f"{estimate.thaws:,} of them to be thawed" if estimate.thaws else "none of them to be thawed"
-    from_archives = f"{estimate.archives:,} archives ({human_size(estimate.archive_bytes)}), {thaws}"
-    output.text(f"{estimate.members:,} members, {human_size(estimate.member_bytes)}, from {from_archives}")
+    members, archives = counted(estimate.members, "member"), counted(estimate.archives, "archive")
+    sizes = human_size(estimate.member_bytes), human_size(estimate.archive_bytes)
+    output.text(f"{members}, {sizes[0]}, from {archives} ({sizes[1]}); to be thawed: {estimate.thaws or 'none'}")
     if estimate.hours:
         output.text(f"tier {estimate.tier}: typically within {estimate.hours:g} hours; copies kept for {estimate.days} days")
     parts = f"requests {dollars(estimate.requests)}, retrieval {dollars(estimate.retrieval)}, copies {dollars(estimate.copies)}"
     listed = f"{prices.region} list prices of {prices.as_of}"
     output.text(f"about {dollars(estimate.total)}: {parts} ({listed}); {dollars(estimate.egress)} more if read outside AWS")
     if wanted.other_versions:
-        output.text(f"{wanted.other_versions:,} other versions of these keys exist: see --all and --as-of")
+        output.text(f"these keys have {counted(wanted.other_versions, 'other version')}: see --all and --as-of")
 
 
 def _show_archives(app: _App, entries: Iterable[Entry]) -> None:
@@ -278,18 +277,6 @@ def _user_name(uid: int) -> str:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
         return str(uid)
-
-
-def _moment(text: str) -> datetime:
-    """Return the time that was typed; a date means its end."""
-    try:
-        return datetime.combine(date.fromisoformat(text), time.max, UTC)
-    except ValueError:
-        pass
-    try:
-        return parse_utc(text)
-    except Usage as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _dollars(text: str) -> Decimal:

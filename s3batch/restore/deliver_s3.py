@@ -15,8 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from s3batch.restore.deliver import sorted_failure
 from s3batch.restore.destination import Prefix, object_key
+from s3batch.restore.local_files import sorted_failure
 from s3batch.restore.requests import Part
 from s3batch.restore.thaw import Thaw
 from s3sync.errors import Permanent, Transient
@@ -46,6 +46,9 @@ class IntoPrefix:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Nothing is kept open between parts."""
+
+    def settle(self) -> None:
+        """Nothing is left to do: what S3 confirmed stays."""
 
     def existing(self, part: Part) -> str | None:
         """Return None: the put itself says what is there, and a request for each member would cost as much as fetching it.

@@ -7,7 +7,8 @@ some dozens at a time: a crash repeats at most those, and what lies in its place
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -61,6 +62,9 @@ class Into(Protocol):
     def open(self, part: Part) -> Sink:
         """Begin to write a part. Raises `Failure`."""
 
+    def settle(self) -> None:
+        """Make durable what was put in place so far. Raises `Failure`."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Means:
@@ -104,15 +108,13 @@ class Delivering:
             round_.postpone_rest(parts, failure)
         except Failure as failure:
             round_.refuse(round_.left(parts), failure)
-        finally:
-            round_.journal()
         return round_.tally
 
     def _deliver(self, request: Request, thaw: Thaw, parts: Sequence[Part], round_: _Round) -> None:
         info = confirm(thaw, self._means.store.head(thaw.ref))
         if not info.thaw.readable_now:
             raise Frozen(str(thaw.ref), "is no longer readable")
-        with self._into(request, thaw) as into:
+        with self._into(request, thaw) as into, round_.journalled(into):
             missing = [part for part in parts if not round_.settled_by_existing(into, part)]
             for span in spans(missing):
                 self._fetch(Source.of(thaw, info), span, into, round_)
@@ -201,6 +203,16 @@ class _Round:
         self._settled: set[int] = set()
         self._delivered: dict[int, str] = {}
         self._in_a_row = 0
+        self._settle: Callable[[], None] = lambda: None
+
+    @contextmanager
+    def journalled(self, into: Into) -> Iterator[None]:
+        """Journal what was delivered before anybody looks at what went wrong with the rest."""
+        self._settle = into.settle
+        try:
+            yield
+        finally:
+            self.journal()
 
     def settled_by_existing(self, into: Into, part: Part) -> bool:
         """Tell whether what lies at the part's place decides about it, and take that as its outcome."""
@@ -241,9 +253,7 @@ class _Round:
         self._settled.update(part.id for part in parts)
         failures = max((part.attempts for part in parts), default=0)
         until = self._means.clock() + wait_after(failures, self._means.pace)
-        self._requests.postponed([part.id for part in parts], failure, until=until, attempt=attempt)
-        self.tally += Tally(postponed=len(parts))
-        self._tell(failure, permanent=False)
+        self._postpone([part.id for part in parts], failure, until=until, attempt=attempt)
 
     def postpone_rest(self, parts: Sequence[Part], failure: Failure) -> None:
         rest = self.left(parts)
@@ -251,19 +261,30 @@ class _Round:
             self.postpone(rest, failure, attempt=False)
 
     def journal(self) -> None:
-        """Make what was delivered durable; where less moved than was delivered, somebody cancelled or was quicker."""
-        if not self._delivered:
+        """Make what was delivered durable, there and here; where less moved here, somebody cancelled or was quicker."""
+        places, self._delivered = self._delivered, {}
+        if not places:
             return
-        moved = self._requests.delivered(self._delivered)
-        self.overtaken |= moved < len(self._delivered)
+        try:
+            self._settle()
+        except Failure as failure:
+            # Whether the names would survive a power cut is unknown: the next round finds the bytes, or delivers them again.
+            self._postpone(list(places), failure, until=self._means.clock() + self._means.pace.interval, attempt=True)
+            return
+        moved = self._requests.delivered(places)
+        self.overtaken |= moved < len(places)
         self.tally += Tally(delivered=moved)
-        self._delivered.clear()
 
     def _deliver(self, part: Part, place: str) -> None:
         self._delivered[part.id] = place
         self._listener(MemberDelivered(request=part.request, bucket=part.bucket, key=part.key, bytes=part.size, place=place))
         if len(self._delivered) >= _JOURNAL_AFTER:
             self.journal()
+
+    def _postpone(self, ids: Sequence[int], failure: Failure, *, until: datetime, attempt: bool) -> None:
+        self._requests.postponed(ids, failure, until=until, attempt=attempt)
+        self.tally += Tally(postponed=len(ids))
+        self._tell(failure, permanent=False)
 
     def _count_in_a_row(self, failure: Transient) -> None:
         self._in_a_row += 1

@@ -16,11 +16,11 @@ from typing import Self
 
 from s3batch.catalogue.contract import Entry
 from s3batch.restore.cost import ColdArchive, Estimate, estimate
-from s3batch.restore.deliver import current_umask
 from s3batch.restore.delivering import Delivering, Means, Tally
 from s3batch.restore.destination import Destination, Folder, Prefix, is_below, object_key
 from s3batch.restore.events import RequestFiled, RequestFinished
 from s3batch.restore.filing import Order, file_request
+from s3batch.restore.local_files import current_umask
 from s3batch.restore.lock import AdvancingLock
 from s3batch.restore.request_journal import Requests
 from s3batch.restore.requests import Deliverer, Request, State
@@ -32,7 +32,7 @@ from s3batch.restore.thawing import Thawing
 from s3sync.errors import Failure, Permanent, Usage
 from s3sync.events import Listener, StepFailed, silent
 from s3sync.statedb import StateDb
-from s3sync.store.contract import ObjectRef, ObjectStore, Tier
+from s3sync.store.contract import ObjectRef, ObjectStore, Stopped, Tier
 from s3sync.store.section import Stopping, never
 
 ROOM = "restore"
@@ -163,7 +163,7 @@ class RestoreEngine:
     def advance(self, *, request_id: str | None = None) -> Progress:
         """Do what is due now, of all requests or (a waiting command) of one, and say when there will be more.
 
-        Raises `Stopped`, `Transient` (the journal cannot be written), `Preflight` (no lock file).
+        Asked to stop, it comes home early. Raises `Transient` (the journal cannot be written), `Preflight` (no lock file).
         """
         if not self._lock.take():
             return Progress(elsewhere=True)
@@ -173,8 +173,12 @@ class RestoreEngine:
             if not self._setup.keep_lock:
                 self._lock.let_go()
 
+    def attend(self, request_id: str) -> None:
+        """Note that the requester waits: what lapsed may be asked for again, and what is about to lapse extended."""
+        self.requests.attend(request_id, self._clock())
+
     def deliver_local(self, request_id: str, uid: int) -> Progress:
-        """Deliver what is thawed of a request whose requester delivers, as this process's user, and note that it is waited for.
+        """Deliver what is thawed of a request whose requester delivers, as this process's user.
 
         A request that others deliver is left to them. Raises `NotFound`, `Usage` (this is another user's request), `Stopped`,
         `Transient`.
@@ -183,7 +187,6 @@ class RestoreEngine:
         if request.requester.uid != uid:
             wrong = f"belongs to {request.requester.user}, and is delivered with that user's rights only"
             raise Usage(f"request {request_id}", wrong, "Let that user wait for it")
-        self.requests.attend(request_id, self._clock())
         if request.deliverer is not Deliverer.REQUESTER:
             return Progress(next_due=None)
         # What can be read already need not wait for whoever advances; asking for a thaw is left to the holder of the lock.
@@ -193,16 +196,20 @@ class RestoreEngine:
         return Progress(looked=looked, tally=tally, next_due=self.requests.next_try(request_id=request_id))
 
     def _advance(self, request_id: str | None) -> Progress:
-        self._clear_uploads()
         looked = 0
         tally = Tally()
-        for _ in range(_ROUNDS):
-            seen = self._look(request_id)
-            delivered = self._deliver_due(Deliverer.AGENT, request_id)
-            looked += seen
-            tally += delivered
-            if self._stopping() or not (seen or delivered != Tally()):
-                break
+        try:
+            self._clear_uploads()
+            for _ in range(_ROUNDS):
+                seen = self._look(request_id)
+                looked += seen
+                delivered = self._deliver_due(Deliverer.AGENT, request_id)
+                tally += delivered
+                if self._stopping() or not (seen or delivered != Tally()):
+                    break
+        except Stopped:
+            # Somebody asked us to come home; whatever was under way is journalled as far as it got.
+            return Progress(looked=looked, tally=tally, next_due=self._clock())
         self._tell_finished()
         return Progress(looked=looked, tally=tally, next_due=self._next_due(request_id))
 

@@ -36,7 +36,7 @@ class Sink(Protocol):
         """Take the next bytes."""
 
     def finish(self) -> str:
-        """Put the member into its place, durably, now that its bytes are known to be right, and return that place."""
+        """Put the member into its place, now that its bytes are known to be right, and return that place."""
 
     def discard(self) -> None:
         """Leave nothing behind; harmless after `finish`."""

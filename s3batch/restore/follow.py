@@ -20,9 +20,12 @@ Report = Callable[[Request], None]
 
 def one_round(engine: RestoreEngine, request_id: str, uid: int) -> Progress:
     """Do what is due about a request now, as user `uid`, and say when there will be more. Raises what the engine raises."""
-    advanced = engine.advance(request_id=request_id)
     request = engine.requests.get(request_id)
-    if request.finished or request.requester.uid != uid:
+    ours = request.requester.uid == uid
+    if ours:
+        engine.attend(request_id)
+    advanced = engine.advance(request_id=request_id)
+    if not ours:
         return advanced
     delivered = engine.deliver_local(request_id, uid)
     dues = [due for due in (advanced.next_due, delivered.next_due) if due is not None]

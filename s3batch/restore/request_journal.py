@@ -121,9 +121,9 @@ class Requests:
         return None if due is None else parse_utc(due)
 
     def delivered(self, places: Mapping[int, str]) -> int:
-        """Mark parts (by id) as lying at their places now and return how many were; what is THAWED no longer stays as it is.
+        """Mark parts (by id) as lying at their places now and return how many were.
 
-        Somebody else may have been quicker: the same bytes delivered twice, or a cancellation that came too late.
+        Finished parts stay as they are: somebody delivered the same bytes, or cancelled them, a moment before.
         """
         moved = 0
         with self._db.write() as db:

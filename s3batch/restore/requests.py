@@ -3,15 +3,15 @@
     REQUESTED                             ──accepted──▶ THAWING
     THAWING                               ──thawed──▶ THAWED
     THAWED                                ──not yet──▶ THAWING
-    THAWED                                ──delivered──▶ DELIVERED
+    THAWING, THAWED, EXPIRED              ──delivered──▶ DELIVERED
     THAWING, THAWED                       ──lapsed──▶ EXPIRED
     EXPIRED                               ──asked again──▶ THAWING
     REQUESTED, THAWING, THAWED, EXPIRED   ──refused──▶ FAILED
     REQUESTED, THAWING, THAWED, EXPIRED   ──cancelled──▶ CANCELLED
 
 Parts carry the state; a request shows its least advanced part. Parts move with their archive's thaw until they are THAWED, and
-one by one from there, so that one that cannot be delivered holds back no other. DELIVERED, FAILED and CANCELLED are for good:
-whoever wants it after all asks anew.
+one by one from there, so that one that cannot be delivered holds back no other. The last bytes may arrive just after somebody
+else saw the copy lapse, hence three ways to DELIVERED. The final three are for good: whoever wants it after all asks anew.
 """
 
 from __future__ import annotations
@@ -67,14 +67,19 @@ _GIVEN_UP = {Event.REFUSED: State.FAILED, Event.CANCELLED: State.CANCELLED}
 TRANSITIONS: Mapping[State, Mapping[Event, State]] = MappingProxyType(
     {
         State.REQUESTED: {Event.ACCEPTED: State.THAWING, **_GIVEN_UP},
-        State.THAWING: {Event.THAWED: State.THAWED, Event.LAPSED: State.EXPIRED, **_GIVEN_UP},
+        State.THAWING: {
+            Event.THAWED: State.THAWED,
+            Event.LAPSED: State.EXPIRED,
+            Event.DELIVERED: State.DELIVERED,
+            **_GIVEN_UP,
+        },
         State.THAWED: {
             Event.DELIVERED: State.DELIVERED,
             Event.LAPSED: State.EXPIRED,
             Event.NOT_YET: State.THAWING,
             **_GIVEN_UP,
         },
-        State.EXPIRED: {Event.ASKED_AGAIN: State.THAWING, **_GIVEN_UP},
+        State.EXPIRED: {Event.ASKED_AGAIN: State.THAWING, Event.DELIVERED: State.DELIVERED, **_GIVEN_UP},
         State.DELIVERED: {},
         State.FAILED: {},
         State.CANCELLED: {},

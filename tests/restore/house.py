@@ -156,6 +156,7 @@ class House:
     def work(self, engine: RestoreEngine, request: Request, *, hours: int = 0) -> Request:
         """Let `hours` pass, do one round as the requester, and return how the request is then."""
         self.clock.advance(timedelta(hours=hours))
+        engine.attend(request.id)
         engine.advance()
         engine.deliver_local(request.id, ME)
         return engine.requests.get(request.id)

@@ -12,6 +12,7 @@ ARCHIVE = ColdArchive(StorageClass.DEEP_ARCHIVE, GIB)
 
 
 def close(expected: str, actual: Decimal) -> bool:
+    """Tell whether an amount is what was worked out, to a hundredth of it."""
     return abs(Decimal(expected) - actual) <= Decimal(expected) / 100
 
 
@@ -53,7 +54,7 @@ def test_readable_classes_take_no_time() -> None:
     [(1_000_000, 0, "50.00", "0.266"), (62, 0, "0.0031", "0.0605"), (62, 62 * 17, "0.0084", "0.0605")],
 )
 def test_keeping_a_million_small_files(objects: int, parts: int, upload: str, monthly: str) -> None:
-    """A million files of 64 KiB as objects, as archives, and as archives uploaded in parts, cost what was worked out by hand."""
+    """A million files of 64 KiB, as objects or as archives, cost what was worked out by hand."""
     found = upkeep(1_000_000 * 65536, objects, StorageClass.DEEP_ARCHIVE, parts=parts)
 
     assert close(upload, found.upload)

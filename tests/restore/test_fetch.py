@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,7 @@ from s3batch.restore.requests import Part, State
 from s3batch.restore.thaw import State as ThawState
 from s3batch.restore.thaw import Thaw
 from s3sync.errors import Failure, Mismatch, Permanent, Transient
-from s3sync.store.contract import Missing, ObjectStore, StorageClass, Stopped
+from s3sync.store.contract import Missing, ObjectStore, Stopped, StorageClass
 from tests.doubles.faulty import Faulty
 from tests.restore.house import BLOCK, House
 
@@ -32,6 +33,8 @@ class Box:
 
 @dataclass
 class Slot:
+    """One member's place in the box."""
+
     box: Box
     part: Part
     data: bytes = b""
@@ -50,6 +53,7 @@ class Slot:
 
 
 def part_of(number: int, entry: Entry) -> Part:
+    """Return a thawed part for a member."""
     member = entry.member
     return Part(
         id=number,
@@ -73,6 +77,7 @@ def part_of(number: int, entry: Entry) -> Part:
 
 
 def thaw_of(entry: Entry) -> Thaw:
+    """Return a thawed archive's row."""
     record = entry.archive
     return Thaw(
         id=1,
@@ -97,20 +102,24 @@ def thaw_of(entry: Entry) -> Thaw:
 
 
 def parts_of(entries: list[Entry]) -> list[Part]:
+    """Return a part for each member."""
     return [part_of(number, entry) for number, entry in enumerate(entries)]
 
 
 def fetched(store: ObjectStore, entries: list[Entry], parts: list[Part], box: Box, *, stop: bool = False) -> list[Outcome]:
+    """Prove the archive, then fetch one span."""
     info = store.head(entries[0].archive.ref)
     source = Source.of(thaw_of(entries[0]), confirm(thaw_of(entries[0]), info))
     return list(fetch(store, source, parts, box.open, lambda: stop))
 
 
 def failures(outcomes: list[Outcome]) -> dict[bytes, type[Failure]]:
+    """Return what failed and how."""
     return {outcome.part.key: type(outcome.failure) for outcome in outcomes if outcome.failure is not None}
 
 
 def readable(house: House, members: dict[bytes, bytes]) -> list[Entry]:
+    """Return the members of an archive that needs no thaw."""
     return house.archive(members, storage_class=StorageClass.STANDARD)
 
 
@@ -177,7 +186,7 @@ def test_spans_hold_every_part_once_in_order(places: list[tuple[int, int]], gap:
 
     assert sorted(part.id for part in parts) == sorted(part.id for span in found for part in span)
     for span in found:
-        for one, other in zip(span, span[1:], strict=False):
+        for one, other in pairwise(span):
             assert 0 <= other.offset - (one.offset + one.size) <= gap
 
 

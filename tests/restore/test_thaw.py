@@ -60,6 +60,7 @@ LAPSED = replace(ASKED, state=State.LAPSED)
 
 
 def thawed(left: timedelta) -> ThawStatus:
+    """Return what HEAD shows of a copy that is kept this long."""
     return ThawStatus(ThawState.THAWED, START + left)
 
 

@@ -1,0 +1,23 @@
+"""How many restore requests are in each state: for people who ask how things stand. Reads only."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from s3batch.restore.requests import LEAST_ADVANCED_FIRST, State
+from s3sync.statedb import StateDb
+
+_PRESENT = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'parts'"
+_STATES = "SELECT DISTINCT request, state FROM parts ORDER BY request"
+
+
+def requests_by_state(db: StateDb) -> dict[State, int]:
+    """Return how many requests show each state, the finished ones too; none where nobody has ever filed one."""
+    least: dict[str, State] = {}
+    with db.read() as connection:
+        if connection.execute(_PRESENT).fetchone() is None:
+            return {}
+        for request, name in connection.execute(_STATES):
+            state = State(name)
+            least[request] = min(least.get(request, state), state, key=LEAST_ADVANCED_FIRST.index)
+    return dict(Counter(least.values()))
