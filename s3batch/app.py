@@ -7,6 +7,7 @@ import secrets
 import socket
 import time
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import cached_property
@@ -19,7 +20,7 @@ from s3batch.catalogue.sqlite import SqliteCatalogue
 from s3batch.pack.agent import Clocks, PackAgent
 from s3batch.pack.journal import PackJournal
 from s3batch.pack.names import Names
-from s3batch.pack.pipeline import Yard
+from s3batch.pack.pipeline import CARRIERS, Yard
 from s3batch.pack.planner import Limits
 from s3batch.pack.spool import Spool
 from s3batch.pack.steps import Steps
@@ -182,6 +183,7 @@ class App:
             parked=Backoff(time.monotonic),
             listener=self.listener,
             stopping=self.stop,
+            carriers=lambda: ThreadPoolExecutor(CARRIERS, thread_name_prefix="carrier"),
         )
         return PackAgent(
             zone=self.zone,

@@ -14,7 +14,7 @@ import threading
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import BrokenExecutor, CancelledError, Future, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -70,6 +70,8 @@ class Yard:
     parked: Backoff
     listener: Listener
     stopping: Callable[[], bool]
+    carriers: Callable[[], Executor]
+    """Makes what carries batches through the steps after the build."""
 
 
 class Pipeline:
@@ -82,7 +84,7 @@ class Pipeline:
         self._tally = tally
         self._journal = yard.steps.journal
         self._spool = yard.steps.spool
-        self._carriers = ThreadPoolExecutor(CARRIERS, thread_name_prefix="carrier")
+        self._carriers = yard.carriers()
         self._builds = threading.BoundedSemaphore(BUILDS_AHEAD)
         self._under_way = 0
         self._idle = threading.Condition()

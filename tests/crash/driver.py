@@ -1,8 +1,8 @@
 """Run a real program and end it by SIGKILL at its n-th step that matters: `python -m tests.crash.driver N PROGRAM ARGS...`.
 
-A step is what outlives the process: a committed transaction, a call to the store, a rename or removal of an original, a spool
-file flushed. The process dies just before the n-th such act, so that n = 1, 2, 3... walks through the whole life of a batch; n = 0
-only counts. What the steps were is written to the file named by CRASH_STEPS, a line each, flushed before the act.
+A step is what outlives the process: a committed transaction, a call to the store, a rename or removal of an original, a
+spool file flushed. The process dies just before the n-th such act, so that n = 1, 2, 3... walks through the whole life of a
+batch; n = 0 only counts. What the steps were is written to the file named by CRASH_STEPS, a line each, before the act.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
-from s3batch.pack import pipeline, workers
-from s3sync.dropzone import removal, slots, syscalls
+from s3batch import app
+from s3batch.pack import workers
+from s3sync.dropzone import slots, syscalls
 from s3sync.statedb import StateDb
 from s3sync.store.s3 import S3Store
 
@@ -59,11 +60,11 @@ def install(steps: Steps) -> None:
         steps.wrap(S3Store, call, call)
     steps.wrap(slots.Slots, "move_in", "move into quarantine")
     steps.wrap(slots.Slots, "give_back", "give back")
-    steps.wrap(removal.os, "unlink", "unlink")
+    steps.wrap(os, "unlink", "unlink")
     steps.wrap(os, "fsync", "fsync")
     steps.wrap(syscalls, "flush_filesystem", "syncfs")
-    pipeline.CARRIERS = 1
-    workers.WorkerPool = _InLinePool  # type: ignore[misc,assignment]  # one process, one order
+    app.CARRIERS = 1
+    app.WorkerPool = _InLinePool  # type: ignore[misc,assignment]  # one process, one order
 
 
 class _InLinePool(workers.InLine):
@@ -72,7 +73,7 @@ class _InLinePool(workers.InLine):
     def __init__(self, _workers: int) -> None:
         super().__init__()
 
-    def __enter__(self) -> _InLinePool:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -85,9 +86,9 @@ def run(words: list[str]) -> int:
     log = os.open(os.environ["CRASH_STEPS"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     install(Steps(int(die_at), log))
     if program == "s3sync":
-        from s3sync.cli import main  # noqa: PLC0415 - the chosen program only
+        from s3sync.cli import main
     else:
-        from s3batch.cli import main  # noqa: PLC0415
+        from s3batch.cli import main
     return main(arguments)
 
 

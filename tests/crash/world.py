@@ -1,7 +1,7 @@
-"""One small world for crash tests: a drop zone, an S3, the program killed and started, and a judge who knows only what was dropped.
+"""One small world for crash tests: a drop zone, an S3, the program killed and started, and a judge from outside.
 
-The judge reads the drop zone, the bucket's objects and the manifests with nothing of ours but the names they are found under, and
-asks the catalogue through the command line.
+The judge knows only what was dropped. It reads the drop zone, the bucket's objects and the manifests with nothing of ours but
+the names they are found under, and asks the catalogue through the command line.
 """
 
 from __future__ import annotations
@@ -78,6 +78,7 @@ class World:
 
     def passes(self) -> None:
         """Run passes until one has nothing to do; fail if that does not come soon, or a pass fails."""
+        summary = {}
         for _ in range(5):
             code, output = self.run("run", "--once", "--json")
             assert code == 0, output
@@ -132,7 +133,7 @@ class World:
         return list(contents.items())
 
     def _object(self, key: str) -> bytes:
-        head = self.s3.head_object(Bucket=BUCKET, Key=key)
+        head: Mapping[str, object] = dict(self.s3.head_object(Bucket=BUCKET, Key=key))
         if head.get("StorageClass") == "DEEP_ARCHIVE" and "Restore" not in head:
             self.s3.restore_object(Bucket=BUCKET, Key=key, RestoreRequest={"Days": 1})
         return self.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read()
