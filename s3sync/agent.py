@@ -15,6 +15,7 @@ from functools import partial
 from typing import ClassVar
 
 from s3sync.backoff import Backoff
+from s3sync.drops import Drop, Phase
 from s3sync.dropzone.candidate import Candidate, Identity
 from s3sync.dropzone.ladder import Ladder
 from s3sync.dropzone.quarantine import Find
@@ -25,7 +26,7 @@ from s3sync.dropzone.scan import Held, scan
 from s3sync.dropzone.zone import DropZone
 from s3sync.errors import Exit
 from s3sync.events import Event, Level, Listener
-from s3sync.journal import Drop, Journal, Phase
+from s3sync.journal import Journal, PassRecord
 from s3sync.pool import in_parallel
 from s3sync.times import to_ns
 from s3sync.transfer import Ended, Outcome, Transfer
@@ -102,9 +103,10 @@ class Judging:
     buckets: frozenset[str] | None
     temporary: tuple[str, ...]
 
-    def ladder(self, journal: Journal) -> Ladder:
-        """Return the rules for a pass that begins now, knowing what is in hand."""
-        stored = journal.in_hand(Phase.STORED, Phase.UNRELEASED)
+    def ladder(self, journal: Journal | None) -> Ladder:
+        """Return the rules for a pass that begins now, knowing what is in hand; without a journal nothing is."""
+        stored = journal.in_hand(Phase.STORED, Phase.UNRELEASED) if journal else []
+        exists = journal.in_hand(Phase.EXISTS) if journal else []
         return Ladder(
             Standards(
                 quiet=self.quiet,
@@ -112,7 +114,7 @@ class Judging:
                 temporary=self.temporary,
                 utf8_only=True,
                 unreleasable=_states(stored),
-                exists=_states(journal.in_hand(Phase.EXISTS)),
+                exists=_states(exists),
             )
         )
 
@@ -133,8 +135,12 @@ class Agent:
         stopping: Callable[[], bool],
         monotonic_ns: Callable[[], int],
         listener: Listener,
+        degraded: Mapping[str, str],
     ) -> None:
-        """Send `workers` files at once; `find` proves that originals can be removed before they are stored."""
+        """Send `workers` files at once; `find` proves that originals can be removed before they are stored.
+
+        `degraded` holds, by cause, what protection or reach is missing while this agent runs; others write it.
+        """
         self._zone = zone
         self._judging = judging
         self._find = find
@@ -145,6 +151,7 @@ class Agent:
         self._stopping = stopping
         self._monotonic_ns = monotonic_ns
         self._listener = listener
+        self._degraded = degraded
         self._strays: frozenset[bytes] = frozenset()
 
     def run_once(self, now: datetime) -> PassSummary:
@@ -161,7 +168,7 @@ class Agent:
         for outcome in self._together(partial(self._transfer.send, each) for each in self._candidates(held)):
             left = outcome.ended is not Ended.RELEASED
             summary = replace(summary.plus(outcome), left=summary.left + left)
-        return self._end(replace(summary, left=summary.left + held.total()))
+        return self._end(replace(summary, left=summary.left + held.total()), now)
 
     def _begin(self, now: datetime) -> None:
         self._judging.quiet.begin_pass(wall_ns=to_ns(now), monotonic_ns=self._monotonic_ns())
@@ -191,14 +198,8 @@ class Agent:
     def _together(self, jobs: Iterable[Callable[[], Outcome]]) -> Iterator[Outcome]:
         return in_parallel(jobs, workers=self._workers, stopping=self._stopping)
 
-    def _end(self, summary: PassSummary) -> PassSummary:
-        self._journal.pass_ended(
-            files=summary.files,
-            size_bytes=summary.bytes,
-            released=summary.released,
-            left=summary.left,
-            errors=summary.errors,
-        )
+    def _end(self, summary: PassSummary, now: datetime) -> PassSummary:
+        self._journal.pass_ended(PassRecord(finished=now, **summary.record()), dict(self._degraded))
         if summary.files or summary.released or summary.errors:
             self._listener(PassEnded(**summary.record()))
         waits = [self._judging.quiet.soonest_seconds, *(backoff.soonest_seconds() for backoff in self._backoffs)]

@@ -30,7 +30,7 @@ class Backoff:
         longest_seconds: float = LONGEST_SECONDS,
         forgiven: int = 0,
     ) -> None:
-        """Double the wait from `first_seconds` up to `longest_seconds`, by a monotonic `clock`; `forgiven` refusals cost none."""
+        """Double the wait from `first_seconds` up to `longest_seconds`, by a monotonic `clock`; `forgiven` ones are free."""
         self._clock = clock
         self._first_seconds = first_seconds
         self._longest_seconds = longest_seconds
@@ -62,10 +62,10 @@ class Backoff:
             self._refusals = {whom: refusal for whom, refusal in self._refusals.items() if refusal.until > old}
 
     def soonest_seconds(self) -> float | None:
-        """Return in how many seconds the first of them may be tried again, or None where nobody waits."""
+        """Return in how many seconds the first of those who wait may be tried again, or None where nobody waits."""
         with self._lock:
-            waits = [refusal.until - self._clock() for refusal in self._refusals.values()]
-        return max(0.0, min(waits)) if waits else None
+            left = [refusal.until - self._clock() for refusal in self._refusals.values()]
+        return min((seconds for seconds in left if seconds > 0), default=None)
 
     def _wait(self, times: int) -> float:
         # the exponent is bounded so that months of refusals do not overflow a float

@@ -1,16 +1,7 @@
 """What `s3sync` knows of each file it has taken up: one row a drop, one method per transition, one transaction each.
 
-A *drop* is one state of one file on its way to one object. Its row is written when its bytes have been read and before S3 hears
-of it, and goes when the original is gone; what stays are the drops that somebody must look at.
-
-    STORING ──proved──▶ STORED ──released──▶ (gone)
-       │ ▲                │ ▲
-       │ └─────lost───────┤ └──proved──┐
-       │                  └───kept──▶ UNRELEASED ──lost──▶ STORING
-       └──occupied──▶ EXISTS ──free──▶ STORING
-                         └──proved──▶ STORED
-
-and from everywhere ──forgotten──▶ (gone): the file has changed or vanished, so what lies there now is another drop.
+A row is written when a file's bytes have been read and before S3 hears of it, and goes when the original is gone; what stays
+are the drops that somebody must look at. Which phases there are, and what leads from one to another, is in `s3sync.drops`.
 
 Nothing here is needed to keep bytes safe: with the journal lost, every file still in the drop zone is stored again, finds its
 own object under its key, and is released on the strength of that.
@@ -22,49 +13,15 @@ import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
-from types import MappingProxyType
 
+from s3sync.drops import Drop, Phase, Turn, next_phase
 from s3sync.dropzone.candidate import Candidate, Identity
-from s3sync.errors import Permanent
 from s3sync.statedb import StateDb
-from s3sync.store.contract import ObjectRef, StorageClass
+from s3sync.store.contract import StorageClass
 from s3sync.store.proof import Proof
 
 ROOM = "sync"
 
-
-class Phase(StrEnum):
-    """Where a drop is."""
-
-    STORING = "storing"
-    """Its checksums are known; the object may be there, wholly or in part, or not."""
-    STORED = "stored"
-    """S3 has confirmed an object with exactly these bytes; the original may go, and may be in quarantine on its way out."""
-    UNRELEASED = "unreleased"
-    """Stored, but the original could not be removed; it is not stored again while it is unchanged."""
-    EXISTS = "exists"
-    """Another content lies under the key, in a bucket that keeps no versions: the original stays."""
-
-
-class Turn(StrEnum):
-    """What happens to a drop."""
-
-    PROVED = "proved"
-    OCCUPIED = "occupied"
-    FREE = "free"
-    KEPT = "kept"
-    LOST = "lost"
-
-
-TRANSITIONS: Mapping[Phase, Mapping[Turn, Phase]] = MappingProxyType(
-    {
-        Phase.STORING: {Turn.PROVED: Phase.STORED, Turn.OCCUPIED: Phase.EXISTS},
-        Phase.STORED: {Turn.KEPT: Phase.UNRELEASED, Turn.LOST: Phase.STORING},
-        Phase.UNRELEASED: {Turn.PROVED: Phase.STORED, Turn.LOST: Phase.STORING},
-        Phase.EXISTS: {Turn.PROVED: Phase.STORED, Turn.FREE: Phase.STORING, Turn.OCCUPIED: Phase.EXISTS},
-    }
-)
 
 STEPS = (
     """
@@ -116,6 +73,14 @@ STEPS = (
         wrong    TEXT    NOT NULL
     ) WITHOUT ROWID, STRICT;
 
+    -- With what less than full protection or reach the last pass had to work.
+    --   cause    stable, for programs
+    --   detail   for people
+    CREATE TABLE degraded (
+        cause  TEXT PRIMARY KEY,
+        detail TEXT NOT NULL
+    ) WITHOUT ROWID, STRICT;
+
     -- The last pass and the last one without an error; one row each.
     --   which     `last` or `success`
     --   finished  whole seconds since 1970
@@ -140,28 +105,6 @@ _PLACES = ", ".join("?" * len(_COLUMNS.split(",")))
 
 Clock = Callable[[], datetime]
 """Returns the present moment, aware UTC."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Drop:
-    """One state of one file on its way to one object, with what its bytes were found to be."""
-
-    id: str
-    candidate: Candidate
-    crc64nvme: str
-    sha256: str
-    storage_class: StorageClass
-    phase: Phase = Phase.STORING
-    upload_id: str | None = None
-    version_id: str | None = None
-    etag: str | None = None
-    since: datetime | None = None
-    detail: str = ""
-
-    @property
-    def ref(self) -> ObjectRef:
-        """The object this drop becomes. Only a key that is UTF-8 is ever taken up."""
-        return ObjectRef(self.candidate.bucket, self.candidate.key.decode("utf-8"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,19 +164,19 @@ class Journal:
         self._turn(drop_id, Turn.FREE, version_id=None, etag=None)
 
     def kept(self, drop_id: str, identity: Identity, detail: str) -> None:
-        """The original could not be removed; our attempt has left it in the state `identity`."""
+        """Note that the original could not be removed; the attempt has left it in the state `identity`."""
         self._turn(drop_id, Turn.KEPT, detail=detail, **identity._asdict())
 
     def lost(self, drop_id: str) -> None:
-        """The object that was confirmed is there no longer: store it again."""
+        """Note that the object that was confirmed is there no longer: it is stored again."""
         self._turn(drop_id, Turn.LOST, version_id=None, etag=None)
 
     def released(self, drop_id: str) -> None:
-        """The original is gone, and so is the row."""
+        """Close the drop: the original is gone, and so is the row."""
         self._delete(drop_id)
 
     def forgotten(self, drop_id: str) -> None:
-        """The file has changed or vanished: what lies there now is another drop."""
+        """Close the drop: the file has changed or vanished, and what lies there now is another one."""
         self._delete(drop_id)
 
     def at(self, path: bytes) -> list[Drop]:
@@ -275,15 +218,22 @@ class Journal:
             rows = db.execute("SELECT bucket, since, failures, wrong FROM parked ORDER BY bucket").fetchall()
         return [Parked(row["bucket"], _utc(row["since"]), row["failures"], row["wrong"]) for row in rows]
 
-    def pass_ended(self, *, files: int, size_bytes: int, released: int, left: int, errors: int) -> None:
-        """Remember the last pass, and the last one without an error."""
+    def pass_ended(self, done: PassRecord, degraded: Mapping[str, str]) -> None:
+        """Remember the last pass, and the last one without an error; and what was `degraded`, by cause."""
         with self._db.write() as db:
-            for which in ("last", "success") if errors == 0 else ("last",):
+            db.execute("DELETE FROM degraded")
+            db.executemany("INSERT INTO degraded (cause, detail) VALUES (?, ?)", sorted(degraded.items()))
+            for which in ("last", "success") if done.errors == 0 else ("last",):
                 db.execute(
                     "INSERT OR REPLACE INTO passes (which, finished, files, bytes, released, held, errors)"
                     " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    (which, self._seconds(), files, size_bytes, released, left, errors),
+                    (which, int(done.finished.timestamp()), done.files, done.bytes, done.released, done.left, done.errors),
                 )
+
+    def degraded(self) -> dict[str, str]:
+        """Return with what less than full protection or reach the last pass had to work: causes, and details for people."""
+        with self._db.read() as db:
+            return dict(db.execute("SELECT cause, detail FROM degraded ORDER BY cause").fetchall())
 
     def last_pass(self, *, successful: bool = False) -> PassRecord | None:
         """Return the last pass, or the last one without an error; None where there was none."""
@@ -335,17 +285,6 @@ class DropUploadLog:
         if upload_id != self._upload_id:
             self._journal.note_upload(self._drop_id, upload_id)
             self._upload_id = upload_id
-
-
-def next_phase(drop_id: str, phase: Phase | None, turn: Turn) -> Phase:
-    """Return where `turn` takes a drop in `phase` (None: there is no such drop).
-
-    Raises `Permanent` where the table has no such turn: the row stays as it was.
-    """
-    after = None if phase is None else TRANSITIONS[phase].get(turn)
-    if after is None:
-        raise Permanent(f"drop {drop_id}", f"cannot be {turn} from {phase}", "Report it; nothing was changed")
-    return after
 
 
 def _to_row(drop: Drop, since: int) -> tuple[str | bytes | int | None, ...]:

@@ -1,8 +1,8 @@
 """What to do when an object lies under the key already. Pure: it sees what S3 says of the object and what we know of the file.
 
 Equal content is released. What counts as equal is what S3 itself confirms (size and full-object CRC64NVME), and our own SHA-256
-in the metadata may only contradict it: metadata travel with copies and are anybody's to write, so they remove nothing. An object
-for which S3 shows no full-object CRC64NVME (others store with other checksums) is *unclear* and has to be read to be known.
+in the metadata may only contradict it: metadata travel with copies and are anybody's to write, so they remove nothing. An
+object for which S3 shows no full-object CRC64NVME (others store with other checksums) is *unclear* and has to be read.
 
 Other content becomes a new version where the bucket keeps versions, for there nothing is replaced. Elsewhere the file is held.
 """

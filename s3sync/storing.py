@@ -16,13 +16,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from s3sync.digest import Changed, Digest, digest_of
+from s3sync.drops import Drop, Phase
 from s3sync.dropzone.candidate import Candidate, Identity
 from s3sync.dropzone.folders import READ, open_beneath
 from s3sync.dropzone.writers import Lease, Writing, is_written, snapshot
 from s3sync.dropzone.writers import Refused as LeaseRefused
 from s3sync.errors import Permanent
 from s3sync.guard import Guard, Refused
-from s3sync.journal import Drop, DropUploadLog, Journal, Phase
+from s3sync.journal import DropUploadLog, Journal
 from s3sync.keys import display, printable
 from s3sync.occupied import SHA256_MARK, Content, WayOut, compare, proof_of, way_out, worth_reading
 from s3sync.store.checksum import Crc64Nvme

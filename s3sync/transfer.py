@@ -15,6 +15,7 @@ from typing import ClassVar
 
 from s3sync.backoff import Backoff
 from s3sync.digest import Changed
+from s3sync.drops import Drop, Phase
 from s3sync.dropzone.candidate import Candidate, Identity
 from s3sync.dropzone.folders import open_beneath
 from s3sync.dropzone.reasons import MEANINGS, Reason
@@ -22,9 +23,9 @@ from s3sync.dropzone.release import ReleaseReport
 from s3sync.dropzone.slots import Kept, Original
 from s3sync.dropzone.zone import DropZone
 from s3sync.errors import Failure, Permanent
-from s3sync.events import Event, Level, Listener, StepFailed
+from s3sync.events import Degraded, Event, Level, Listener, StepFailed
 from s3sync.guard import Guard, Refused
-from s3sync.journal import Drop, Journal, Phase
+from s3sync.journal import Journal
 from s3sync.keys import display
 from s3sync.store.contract import Stopped
 from s3sync.store.proof import Proof
@@ -32,6 +33,10 @@ from s3sync.storing import Storing, Unreadable
 
 _JUDGED_ANEW = {Reason.CHANGED, Reason.WRITER}
 """Why an original was given back that is, or will be, another one than was stored; the scan finds it wherever it lies."""
+
+NO_LEASES = "no_leases"
+"""The stable cause of the `Degraded` event."""
+_NO_LEASES_DETAIL = "no lease can be had here: that nobody writes was seen only in the processes we may look into"
 
 Releasing = Callable[[str, Original, Proof], ReleaseReport]
 """Releases the one original of a drop, named by its id. Raises `OSError`."""
@@ -190,6 +195,8 @@ class Transfer:
         except OSError as error:
             self._told_failure(candidate, "release", Permanent("quarantine", f"cannot be used: {error.strerror}"))
             return Ended.FAILED
+        if report.unleased:
+            self._listener(Degraded(cause=NO_LEASES, detail=_NO_LEASES_DETAIL))
         if not report.kept:
             self._journal.released(drop.id)
             self._backoff.succeeded(_who(candidate))

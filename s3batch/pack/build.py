@@ -23,9 +23,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Self
 
-from s3batch.model import Member, SpooledMember
-from s3batch.pack.members import MemberListWriter
-from s3batch.pack.tar import END_OF_ARCHIVE, Attributes, Shrunk, TarWriter, Unreadable, header, padded
+from s3batch.pack.members import ListedOwner, MemberListWriter
+from s3batch.pack.tar import END_OF_ARCHIVE, Attributes, Owner, Shrunk, TarWriter, Unreadable, header, padded
 from s3sync.dropzone.candidate import Candidate, FileId, Identity
 from s3sync.dropzone.folders import READ, FolderCache, open_root
 from s3sync.dropzone.syscalls import is_pinned
@@ -122,9 +121,7 @@ class _Bench:
             self._left.append(Left(candidate.path, _unopened(error)))
             return
         try:
-            writing = take_lease(fd)
-            seen = os.fstat(fd)
-            reason = self._refuse(fd, writing, seen, candidate) or self._copy(fd, seen, candidate)
+            reason = self._copy(fd, candidate)
         finally:
             os.close(fd)
         if reason:
@@ -148,16 +145,6 @@ class _Bench:
             left=tuple(self._left),
         )
 
-    def _refuse(self, fd: int, writing: Writing | None, seen: os.stat_result, candidate: Candidate) -> str | None:
-        """Return why the open file is not to be copied, by the rule's name."""
-        if writing is Writing.SOMEBODY or (writing is not None and self._seen_writing(candidate.identity)):
-            return "writer"
-        if not stat.S_ISREG(seen.st_mode) or Identity.of(seen) != candidate.identity:
-            return "changed"
-        if is_pinned(fd):
-            return "immutable"
-        return None
-
     def _seen_writing(self, identity: Identity) -> bool:
         """Tell whether anybody had the file open for writing before we began, and ask again when the batch is built."""
         if self._seen_before is None:
@@ -165,40 +152,45 @@ class _Bench:
         self._unleased.add(identity.file_id)
         return identity.file_id in self._seen_before.writing
 
-    def _copy(self, fd: int, seen: os.stat_result, candidate: Candidate) -> str | None:
-        """Append the file as a member; return why it had to be taken out again."""
-        leased = candidate.identity.file_id not in self._unleased
-        attributes = _attributes(stat.S_IMODE(seen.st_mode), seen.st_uid, seen.st_gid)
-        size = candidate.identity.size
-        head = header(candidate.key, size, candidate.identity.mtime_ns // 10**9, attributes)
-        room = self._max_bytes - self._tar.size - len(END_OF_ARCHIVE)
-        if self._list.count and len(head) + padded(size) > room:
+    def _copy(self, fd: int, candidate: Candidate) -> str | None:
+        """Append the open file as a member; return why not, by the rule's name."""
+        identity = candidate.identity
+        writing = take_lease(fd)
+        if writing is not None and (writing is Writing.SOMEBODY or self._seen_writing(identity)):
+            return "writer"
+        seen = os.fstat(fd)
+        if Identity.of(seen) != identity or not stat.S_ISREG(seen.st_mode):
+            return "changed"
+        if is_pinned(fd):
+            return "immutable"
+        owner, listed = _owner(seen.st_mode & 0o7777, seen.st_uid, seen.st_gid)
+        head = header(candidate.key, identity.size, identity.mtime_ns // 10**9, owner)
+        if self._list.count and len(head) + padded(identity.size) > self._max_bytes - self._tar.size - len(END_OF_ARCHIVE):
             return "no_room"
+        undisturbed = _lease_holds if writing is None else _always
         try:
-            written = self._tar.add(fd, head, size, lambda: not (leased and lease_broken(fd)))
+            place = self._tar.add(fd, head, identity.size, undisturbed)
         except Unreadable:
             self._tar.undo()
             return "unreadable"
         except Shrunk:
-            written = None
-        if written is None or (leased and lease_broken(fd)) or Identity.of(os.fstat(fd)) != candidate.identity:
             self._tar.undo()
             return "changed"
-        member = Member(
-            key=candidate.key,
-            offset=written.offset,
-            size=size,
-            sha256=written.sha256,
-            mtime_ns=candidate.identity.mtime_ns,
-            mode=attributes.mode,
-            uid=attributes.uid,
-            gid=attributes.gid,
-            user=attributes.user,
-            group=attributes.group,
-        )
-        self._list.add(SpooledMember(member, candidate.path, candidate.identity))
-        self._content_bytes += size
+        # Whatever is done to a file sets its ctime; the lease tells of a writer who has only just come.
+        if os.fstat(fd).st_ctime_ns != identity.ctime_ns or not undisturbed(fd):
+            self._tar.undo()
+            return "changed"
+        self._list.add(candidate.path, len(candidate.path) - len(candidate.key), identity, place, listed)
+        self._content_bytes += identity.size
         return None
+
+
+def _lease_holds(fd: int) -> bool:
+    return not lease_broken(fd)
+
+
+def _always(_: int) -> bool:
+    return True
 
 
 def _unopened(error: OSError) -> str:
@@ -208,13 +200,15 @@ def _unopened(error: OSError) -> str:
 
 
 @lru_cache(maxsize=1024)
-def _attributes(mode: int, uid: int, gid: int) -> Attributes:
+def _owner(mode: int, uid: int, gid: int) -> tuple[Owner, ListedOwner]:
+    """Return what header and list say of a file's mode and owner; an account without a name has an empty one."""
     user = group = ""
     with suppress(KeyError):
         user = _as_text(pwd.getpwuid(uid).pw_name)
     with suppress(KeyError):
         group = _as_text(grp.getgrgid(gid).gr_name)
-    return Attributes(mode, uid, gid, user, group)
+    attributes = Attributes(mode, uid, gid, user, group)
+    return Owner(attributes), ListedOwner(attributes)
 
 
 def _as_text(name: str) -> str:

@@ -14,11 +14,27 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from s3batch.model import Member, SpooledMember
+from s3batch.pack.tar import Attributes, Written
 from s3sync.dropzone.candidate import Identity
 from s3sync.errors import Permanent
 
 _FIRST_LINE = b"s3batch member list 1\n"
 _CHUNK_BYTES = 1 << 20
+
+
+_RECORD = b"%d %d %b %d %d %d %d %b %d\0%b\0%b"
+"""Offset, size, SHA-256, device, inode, mtime, ctime, mode, uid, gid, where the key begins; path; user and group."""
+
+
+class ListedOwner:
+    """A member's mode and owner as the list has them, made ready once for all files that share them."""
+
+    __slots__ = ("names", "numbers")
+
+    def __init__(self, attributes: Attributes) -> None:
+        """Make `attributes` ready."""
+        self.numbers = b"%d %d %d" % (attributes.mode, attributes.uid, attributes.gid)
+        self.names = b"%b\0%b\0" % (attributes.user.encode(), attributes.group.encode())
 
 
 class MemberListWriter:
@@ -28,31 +44,15 @@ class MemberListWriter:
         """Begin with the first line."""
         self._pending = [_FIRST_LINE]
         self._crc = 0
-        self._count = 0
-
-    @property
-    def count(self) -> int:
+        self.count = 0
         """How many members were added."""
-        return self._count
 
-    def add(self, spooled: SpooledMember) -> None:
-        """Append one member."""
-        member, identity = spooled.member, spooled.identity
-        numbers = b"%d %d %b %d %d %d %d %d %d %d %d" % (
-            member.offset,
-            member.size,
-            member.sha256.encode(),
-            identity.device,
-            identity.inode,
-            identity.mtime_ns,
-            identity.ctime_ns,
-            member.mode,
-            member.uid,
-            member.gid,
-            len(spooled.path) - len(member.key),
-        )
-        self._pending.append(b"\0".join((numbers, spooled.path, member.user.encode(), member.group.encode(), b"")))
-        self._count += 1
+    def add(self, path: bytes, key_at: int, identity: Identity, place: Written, owner: ListedOwner) -> None:
+        """Append the file at `path`, whose key begins at `key_at` in it, copied to `place`."""
+        device, inode, size, mtime_ns, ctime_ns = identity
+        numbers = (place.offset, size, place.sha256.encode(), device, inode, mtime_ns, ctime_ns, owner.numbers, key_at)
+        self._pending.append(_RECORD % (*numbers, path, owner.names))
+        self.count += 1
 
     def take(self) -> bytes:
         """Return what has been added since the last call."""
@@ -63,7 +63,7 @@ class MemberListWriter:
 
     def finish(self) -> bytes:
         """Return the rest, ended by the count and the checksum."""
-        end = b"end %d " % self._count
+        end = b"end %d " % self.count
         self._pending.append(end)
         piece = self.take()
         return b"%b%d\0" % (piece, self._crc)

@@ -12,12 +12,12 @@ it; a larger one begins at a fresh buffer, so that undoing it is a truncation ba
 
 from __future__ import annotations
 
-import hashlib
 import os
 import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from hashlib import sha256
+from typing import NamedTuple
 
 from s3sync.store.checksum import Crc64Nvme
 
@@ -62,34 +62,42 @@ def _split(key: bytes) -> tuple[bytes, bytes] | None:
     return None
 
 
-@lru_cache(maxsize=1024)
-def _owner_parts(attributes: Attributes) -> tuple[bytes, bytes, int]:
-    """Return the header bytes before the size, those between type flag and prefix, and the sum of both and the fixed parts."""
-    ids = b"%07o\0%07o\0%07o\0" % (attributes.mode, attributes.uid, attributes.gid)
-    middle = b"0" + bytes(100) + b"ustar\x0000" + attributes.user.encode().ljust(32, b"\0")
-    middle += attributes.group.encode().ljust(32, b"\0") + b"0000000\x000000000\x00"
-    return ids, middle, sum(ids) + sum(middle) + 8 * ord(" ")
+class Owner:
+    """What a header says of a file besides its name, size and time, made ready once for all files that share it."""
+
+    __slots__ = ("attributes", "before", "behind", "fits", "sum")
+
+    def __init__(self, attributes: Attributes) -> None:
+        """Make the header bytes of `attributes` ready."""
+        user, group = attributes.user.encode(), attributes.group.encode()
+        self.attributes = attributes
+        self.fits = max(attributes.uid, attributes.gid) <= _MAX_OCTAL_7 and max(len(user), len(group)) <= _MAX_OWNER_BYTES
+        """Whether ustar can say it."""
+        self.before = b"%07o\0%07o\0%07o\0" % (attributes.mode, attributes.uid, attributes.gid)
+        """The bytes before the size."""
+        link = bytes(100)
+        self.behind = b"0" + link + b"ustar\x0000" + user.ljust(32, b"\0") + group.ljust(32, b"\0") + b"0000000\0" * 2
+        """The bytes from the type flag up to the prefix."""
+        self.sum = sum(self.before) + sum(self.behind) + 8 * ord(" ")
+        """Their sum, and that of the eight blanks the checksum counts as."""
 
 
-def header(key: bytes, size: int, mtime: int, attributes: Attributes) -> bytes:
+def header(key: bytes, size: int, mtime: int, owner: Owner) -> bytes:
     """Return the header block(s) of a regular file. `mtime` is whole seconds since the epoch."""
-    split = _split(key)
-    fits = (
-        split is not None
-        and size <= _MAX_OCTAL_11
-        and 0 <= mtime <= _MAX_OCTAL_11
-        and attributes.uid <= _MAX_OCTAL_7
-        and attributes.gid <= _MAX_OCTAL_7
-        and len(attributes.user.encode()) <= _MAX_OWNER_BYTES
-        and len(attributes.group.encode()) <= _MAX_OWNER_BYTES
-    )
-    if split is None or not fits:
-        return _pax_header(key, size, mtime, attributes)
+    split = (b"", key) if len(key) <= _NAME_BYTES else _split(key)
+    if split is None or not owner.fits or size > _MAX_OCTAL_11 or not 0 <= mtime <= _MAX_OCTAL_11:
+        return _pax_header(key, size, mtime, owner.attributes)
     prefix, name = split
-    ids, middle, fixed_sum = _owner_parts(attributes)
     numbers = b"%011o\0%011o\0" % (size, mtime)
-    checksum = b"%06o\0 " % (fixed_sum + sum(name) + sum(numbers) + sum(prefix))
-    return b"".join((name.ljust(100, b"\0"), ids, numbers, checksum, middle, prefix.ljust(167, b"\0")))
+    checksum = owner.sum + sum(name) + sum(numbers) + sum(prefix)
+    return b"%b%b%b%06o\0 %b%b" % (
+        name.ljust(100, b"\0"),
+        owner.before,
+        numbers,
+        checksum,
+        owner.behind,
+        prefix.ljust(167, b"\0"),
+    )
 
 
 def _pax_header(key: bytes, size: int, mtime: int, attributes: Attributes) -> bytes:
@@ -99,8 +107,7 @@ def _pax_header(key: bytes, size: int, mtime: int, attributes: Attributes) -> by
     return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(NamedTuple):
     """Where a member's data begins in the archive, and the SHA-256 (hex) of what was written there."""
 
     offset: int
@@ -123,7 +130,7 @@ def _readv(source: int, into: memoryview) -> int:
 
 
 class TarWriter:
-    """Writes members into an open file from its beginning; `add` then either `keep` or `undo`, and `finish` at the end.
+    """Writes members into an open file from its beginning: `add`, perhaps `undo`, and `finish` at the end.
 
     OSErrors of the archive's own file (a full disk) rise as they are; the archive is then of no use.
     """
@@ -136,7 +143,8 @@ class TarWriter:
         self._used = 0
         self._flushed = 0
         self._crc = Crc64Nvme()
-        self._undo: Callable[[], None] | None = None
+        self._undo_to: tuple[int, int, Crc64Nvme | None] | None = None
+        """What `undo` goes back to: bytes flushed, bytes in the buffer, and the checksum if something was flushed since."""
 
     @property
     def size(self) -> int:
@@ -148,27 +156,30 @@ class TarWriter:
         """The checksum of everything, as S3 shows it; true after `finish`."""
         return self._crc.base64()
 
-    def add(self, source: int, head: bytes, size: int, undisturbed: Callable[[], bool]) -> Written:
+    def add(self, source: int, head: bytes, size: int, undisturbed: Callable[[int], bool]) -> Written:
         """Append `head` and `size` bytes read from `source`, positioned at its start.
 
-        `undisturbed` is asked between the blocks of a large file; when it says no the copying stops with `Shrunk`, since
-        somebody is waiting for the file. The member counts only after the next `add` or `finish`; until then `undo` takes it
-        out. Raises `Shrunk` or `Unreadable`, which are the file's fault, and `OSError`, which is the archive's.
+        `undisturbed` is asked (with `source`) between the blocks of a large file; when it says no the copying stops with
+        `Shrunk`, since somebody is waiting for the file. The member counts only after the next `add` or `finish`; until then
+        `undo` takes it out. Raises `Shrunk` or `Unreadable`, which are the file's fault, and `OSError`, which is the archive's.
         """
-        self._undo = None
+        self._undo_to = None
         needed = len(head) + padded(size)
-        if needed <= self._capacity - self._used:
-            return self._add_small(source, head, size, needed)
-        self._flush()
-        if needed <= self._capacity:
-            return self._add_small(source, head, size, needed)
-        return self._add_large(source, head, size, undisturbed)
+        if needed > self._capacity - self._used:
+            self._flush()
+            if needed > self._capacity:
+                return self._add_large(source, head, size, undisturbed)
+        return self._add_small(source, head, size, needed)
 
     def undo(self) -> None:
         """Take the member added last (or half added) out again."""
-        if self._undo is not None:
-            self._undo()
-            self._undo = None
+        if self._undo_to is None:
+            return
+        self._flushed, self._used, crc = self._undo_to
+        self._undo_to = None
+        if crc is not None:
+            self._crc = crc
+            os.ftruncate(self._fd, self._flushed)
 
     def finish(self) -> None:
         """Write the end-of-archive blocks and everything still in the buffer."""
@@ -177,20 +188,17 @@ class TarWriter:
 
     def _add_small(self, source: int, head: bytes, size: int, needed: int) -> Written:
         start, buffer = self._used, self._buffer
-
-        def forget() -> None:
-            self._used = start
-
-        self._undo = forget
+        self._undo_to = (self._flushed, start, None)
         begin = start + len(head)
         end = begin + size
         buffer[start:begin] = head
         data = buffer[begin:end]
         if size and _readv(source, data) != size:
             self._read_rest(source, data)
-        self._used = start + needed
-        buffer[end : self._used] = bytes(self._used - end)
-        return Written(self._flushed + begin, hashlib.sha256(data).hexdigest())
+        self._used = after = start + needed
+        if end != after:
+            buffer[end:after] = bytes(after - end)
+        return Written(self._flushed + begin, sha256(data).hexdigest())
 
     def _read_rest(self, source: int, data: memoryview) -> None:
         """Read again from the start in as many steps as it takes; a short read is rare and not yet the end."""
@@ -202,21 +210,16 @@ class TarWriter:
                 raise Shrunk
             got += count
 
-    def _add_large(self, source: int, head: bytes, size: int, undisturbed: Callable[[], bool]) -> Written:
-        start, crc = self._flushed, self._crc.copy()
-
-        def truncate() -> None:
-            os.ftruncate(self._fd, start)
-            self._flushed, self._used, self._crc = start, 0, crc
-
-        self._undo = truncate
-        digest = hashlib.sha256()
+    def _add_large(self, source: int, head: bytes, size: int, undisturbed: Callable[[int], bool]) -> Written:
+        start = self._flushed
+        self._undo_to = (start, 0, self._crc.copy())
+        digest = sha256()
         self._lay(head)
         left = size
         while left:
             if self._used == self._capacity:
                 self._flush()
-            if not undisturbed():
+            if not undisturbed(source):
                 raise Shrunk
             end = min(self._capacity, self._used + left)
             count = _readv(source, self._buffer[self._used : end])

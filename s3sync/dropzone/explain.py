@@ -6,7 +6,7 @@ import os
 import stat
 from collections.abc import Iterator
 
-from s3sync.dropzone.facts import FileFacts
+from s3sync.dropzone.facts import FileFacts, FolderFacts
 from s3sync.dropzone.folders import READ, FolderCache, open_listing
 from s3sync.dropzone.ladder import Ladder, Verdict
 from s3sync.dropzone.quarantine import Find, foresee_quarantine
@@ -71,14 +71,10 @@ def _verdicts(zone: DropZone, ladder: Ladder, path: bytes, find: Find, folders: 
     top = path[: len(path) - len(key) - 1]
     try:
         base, fd = _entered(zone, find, folders, top, above)
-        listing_fd = open_listing(fd)
+        folder = _facts(fd, b"/".join([top, *above]), base, zone)
     except _NotEntered as stopped:
         yield stopped.verdict
         return
-    try:
-        folder = folder_facts(fd, listing_fd, b"/".join([top, *above]), base, zone.rights)
-    finally:
-        os.close(listing_fd)
     file = file_facts(folder, fd, name, older=False)
     yield from ladder.file_verdicts(file)
     yield writer_verdict(file, fd)
@@ -106,6 +102,17 @@ def _entered(zone: DropZone, find: Find, folders: FolderCache, top: bytes, above
         if Mount.of(fd) != mount:
             raise _NotEntered(Reason.MOUNT, f"something is mounted at {display(path)}")
     return Base(display(bucket), top, mount, refusal, leases), fd
+
+
+def _facts(fd: int, path: bytes, base: Base, zone: DropZone) -> FolderFacts:
+    try:
+        listing_fd = open_listing(fd)
+    except PermissionError as error:
+        raise _NotEntered(Reason.UNREADABLE, f"{display(path)} cannot be listed") from error
+    try:
+        return folder_facts(fd, listing_fd, path, base, zone.rights)
+    finally:
+        os.close(listing_fd)
 
 
 def _entered_one(folders: FolderCache, path: bytes) -> int:

@@ -80,7 +80,7 @@ def make_beneath(root_fd: int, path: bytes) -> tuple[int, bytes]:
     Whoever made the folder that is gone could write into its parent, and finds the new one as open to them. Raises `OSError`.
     """
     *folders, name = components(path)
-    fd = os.open(b"/" if path.startswith(b"/") else b".", LIST, dir_fd=root_fd)
+    fd = os.open(b"/" if path.startswith(b"/") else b".", WALK, dir_fd=root_fd)
     for folder in folders:
         try:
             below = _opened_or_made(fd, folder)
@@ -92,12 +92,12 @@ def make_beneath(root_fd: int, path: bytes) -> tuple[int, bytes]:
 
 def _opened_or_made(parent_fd: int, name: bytes) -> int:
     try:
-        return os.open(name, LIST, dir_fd=parent_fd)
+        return open_folder(parent_fd, name)
     except FileNotFoundError:
         with suppress(FileExistsError):
             os.mkdir(name, 0o700, dir_fd=parent_fd)
             _share_like(parent_fd, name)
-        return os.open(name, LIST, dir_fd=parent_fd)
+        return open_folder(parent_fd, name)
 
 
 def _share_like(parent_fd: int, name: bytes) -> None:

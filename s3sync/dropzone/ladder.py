@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple, TypeVar
 
 from s3sync.dropzone.facts import FileFacts, FolderFacts
-from s3sync.dropzone.reasons import Refusal
+from s3sync.dropzone.reasons import Reason, Refusal
 from s3sync.dropzone.rules import BUCKET_RULES, FILE_RULES, FOLDER_RULES, KNOWN_RULES, REMOVAL_RULES, Standards
 
 Facts = TypeVar("Facts")
@@ -18,6 +18,8 @@ class Verdict(NamedTuple):
     rule: str
     ok: bool
     detail: str
+    reason: Reason | None = None
+    """Why it refuses, by the name `status` counts by; None where it does not."""
 
 
 class Ladder:
@@ -63,11 +65,14 @@ class Ladder:
         """Return what every rule for entering folders says of the folder `key`."""
         return _verdicts(FOLDER_RULES, key, self.standards)
 
+    def removal_verdicts(self, folder: FolderFacts) -> list[Verdict]:
+        """Return what every rule for removing anything from a folder says."""
+        return _verdicts(REMOVAL_RULES, folder, self.standards)
+
     def file_verdicts(self, file: FileFacts) -> list[Verdict]:
         """Return what every rule says of a file and of removing it, in the order `refuses_file` asks."""
         known = _verdicts(KNOWN_RULES, file, self.standards)
-        removal = _verdicts(REMOVAL_RULES, file.folder, self.standards)
-        return known + removal + _verdicts(FILE_RULES, file, self.standards)
+        return known + self.removal_verdicts(file.folder) + _verdicts(FILE_RULES, file, self.standards)
 
 
 Rules = Iterable[tuple[str, Callable[[Facts, Standards], Refusal | None]]]
@@ -82,5 +87,9 @@ def _verdicts(rules: Rules[Facts], facts: Facts, standards: Standards) -> list[V
     verdicts = []
     for rule, check in rules:
         refusal = check(facts, standards)
-        verdicts.append(Verdict(rule, refusal is None, "" if refusal is None else refusal.detail))
+        verdicts.append(Verdict(rule, ok=True, detail="") if refusal is None else _refused(rule, refusal))
     return verdicts
+
+
+def _refused(rule: str, refusal: Refusal) -> Verdict:
+    return Verdict(rule, ok=False, detail=refusal.detail, reason=refusal.reason)

@@ -102,6 +102,7 @@ _BY_ERRNO = {
     errno.ENOENT: Reason.VANISHED,
     errno.ENOTDIR: Reason.VANISHED,
     errno.ELOOP: Reason.VANISHED,
+    errno.ENXIO: Reason.VANISHED,
     errno.ESTALE: Reason.VANISHED,
 }
 

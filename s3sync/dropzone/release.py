@@ -65,8 +65,7 @@ def release(
     `threads` 1 does everything in the calling thread. `prune` removes folders the release left empty, never a bucket's or a
     first-level one. `flush` makes everything of a filesystem durable, given a descriptor on it; who can do without certainty
     (an original that comes back with the power is recognised and released again) hands in something quicker. Repeating a
-    release is harmless. Raises `OSError` where the disk cannot be flushed: nothing is certain
-    then, call again.
+    release is harmless. Raises `OSError` where the disk cannot be flushed: nothing is certain then, call again.
     """
     if not isinstance(proof, Proof):
         raise TypeError("nothing is released without a proof")

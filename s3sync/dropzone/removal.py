@@ -1,14 +1,16 @@
 """Remove one chunk of originals in three moves: into the slots, a moment's wait, then each asked and unlinked, or given back.
 
-*In* happens with no lease held: holding one while renaming looks safer and loses uploads, for a client that re-puts the name
-waits for the lease in `open` and gets the file that has just been unlinked. *The moment* lets an `open` that had found the name
-arrive at the file. *Asked*: does anybody write it (a lease, or where there is none one look at all open files), and is it still
-the file that was archived?
+*In*: under a read lease the original is compared, renamed, and looked at again, so nobody can have written between the two
+looks, and the ctime the rename left is exactly known. The lease is let go at once. A client that came meanwhile waits for it in
+`open` under the old name, so its file goes back before anything else happens. *The moment* lets an `open` that had found the
+name, but not arrived at the file, arrive. *Asked*: does anybody write it, and is it still the file that was archived? Only then
+it is unlinked. Holding the first lease until the unlink looks simpler and loses uploads: whoever waited would get the unlinked
+file.
 
-The same file is: same device, inode, size, mtime and ctime. Our own rename changes ctime, so it is compared before, and what
-the rename left is compared after: a write in between shows. Where only ctime differs (a chmod, a link, a rewrite with a forged
-mtime) the content is hashed again; equal bytes are released. What is found in a slot from an earlier attempt is hashed as well,
-because what it was before its rename is not known any more.
+The same file is: same device, inode, size, mtime and ctime, before our rename as archived and after it as the rename left it.
+Where only ctime differs (a chmod, a link, a rewrite with a forged mtime) the content is hashed again; equal bytes are released.
+It is hashed too where it was found in a slot from an earlier attempt, and where no lease can be had and somebody might have
+written between two looks; whoever has it open then is found by a look at all processes.
 """
 
 from __future__ import annotations
@@ -81,41 +83,59 @@ class _Removal:
         """Move an original into its slot; None where that was its end, whichever."""
         if original.ordinal in self._slots.leftovers:
             return self._found(original)
-        now = original.identity
-        parent_fd: int | None = None
         try:
             parent_fd, name = folders.parent(original.path)
-            before = os.stat(name, dir_fd=parent_fd, follow_symlinks=False)
-            if not stat.S_ISREG(before.st_mode):
-                self._left(original, None, Reason.VANISHED)
-                return None
-            now = Identity.of(before)
-            if not now.same_but_ctime(original.identity):
-                self._left(original, now, Reason.CHANGED)
-                return None
-            after = self._slots.move_in(parent_fd, name, original.ordinal)
+            fd = os.open(name, READ, dir_fd=parent_fd)
         except OSError as error:
-            self._left(original, now, _why_not(error, parent_fd))
+            reason = Reason.UNREADABLE if isinstance(error, PermissionError) else of_errno(error)
+            self._left(original, original.identity, reason)
             return None
-        return self._moved(original, after, doubtful=now != original.identity)
+        try:
+            return self._move_open(fd, parent_fd, name, original)
+        finally:
+            os.close(fd)
 
     def settle(self, moved: Moved, look: Callable[[], Snapshot]) -> None:
         """Remove what lies in the slot, or give it back."""
         original = moved.original
         try:
             fd = os.open(b"%d" % original.ordinal, READ, dir_fd=self._slots.fd)
-            try:
-                reason = self._removed(fd, moved, look)
-            finally:
-                os.close(fd)
-        except PermissionError as error:
-            reason = Reason.UNREADABLE if error.errno != EPERM else of_errno(error)
+        except OSError as error:
+            self._give_back(original, Reason.UNREADABLE if isinstance(error, PermissionError) else of_errno(error))
+            return
+        try:
+            reason = self._removed(fd, moved, look)
         except OSError as error:
             reason = of_errno(error)
+        finally:
+            os.close(fd)
         if reason is None:
             self.outcome.released.append(original)
         else:
             self._give_back(original, reason)
+
+    def _move_open(self, fd: int, parent_fd: int, name: bytes, original: Original) -> Moved | None:
+        """Move the open file `name` into its slot; closing it lets go of the lease."""
+        refused = take_lease(fd)
+        seen = os.fstat(fd)
+        now = Identity.of(seen)
+        if not stat.S_ISREG(seen.st_mode):
+            self._left(original, None, Reason.VANISHED)
+        elif not now.same_but_ctime(original.identity):
+            self._left(original, now, Reason.CHANGED)
+        elif refused is Writing.SOMEBODY:
+            self._left(original, now, Reason.WRITER)
+        else:
+            try:
+                after = self._slots.move_in(parent_fd, name, original.ordinal)
+            except OSError as error:
+                self._left(original, now, _why_not(error, parent_fd))
+                return None
+            if refused is None and lease_broken(fd):
+                self._give_back(original, Reason.WRITER)
+                return None
+            return self._moved(original, after, doubtful=now != original.identity or refused is not None)
+        return None
 
     def _found(self, original: Original) -> Moved | None:
         """Take up what an earlier attempt left in the slot; what lies under the name by now is somebody's new file."""

@@ -253,13 +253,14 @@ FOLDER_RULES: tuple[tuple[str, NameCheck], ...] = (
 KNOWN_RULES: tuple[tuple[str, FileCheck], ...] = (
     ("in_flight", _in_flight),
     ("unreleasable", _unreleasable),
+    ("exists", _exists),
     ("older_version_first", _older_version_first),
 )
 
 REMOVAL_RULES: tuple[tuple[str, FolderCheck], ...] = (
     ("other_filesystem", _other_filesystem),
-    ("folder_not_writable", _folder_not_writable),
     ("immutable", _immutable),
+    ("folder_not_writable", _folder_not_writable),
 )
 
 FILE_RULES: tuple[tuple[str, FileCheck], ...] = (

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from watchdog.events import FileClosedEvent, FileSystemEvent, FileSystemEventHandler
+from watchdog.events import DirModifiedEvent, FileClosedEvent, FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 
 from s3sync.events import Degraded, Listener, silent
@@ -30,8 +30,8 @@ CAUSE = "no_watch"
 """The stable cause of the `Degraded` event."""
 
 _KINDS: list[type[FileSystemEvent]] = [FileClosedEvent, FileSystemEvent]
-"""The first says what the kernel is asked for: closes after writing, and what is made, for the folders' sake. The second, the family
-of all events, lets through what watchdog reports besides: the content of a folder that was filled before it was watched."""
+"""The first says what the kernel is asked for: closes after writing, and what is made, for the folders' sake. The second, the
+family of all events, lets through what watchdog reports besides: the content of a folder that was filled before its watch."""
 
 
 class Watcher:
@@ -86,6 +86,9 @@ class _Waker(FileSystemEventHandler):
 
     def on_any_event(self, event: FileSystemEvent) -> None:
         """Wake the loop, unless a name on the way is hidden: a temporary name, or our own quarantine."""
+        if isinstance(event, DirModifiedEvent):
+            # Said of the folder above besides the event itself, also of hidden ones.
+            return
         if b"/." not in os.fsencode(event.src_path).removeprefix(self._root):
             self._wake.set()
 

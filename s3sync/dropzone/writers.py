@@ -147,6 +147,21 @@ def snapshot() -> Snapshot:
     return Snapshot(frozenset(writing), opaque)
 
 
+def writers_of(file_id: FileId) -> list[tuple[int, str]]:
+    """Return the processes (number and name) that have a file open for writing, of those we may look into. For people."""
+    # psutil is slow to import and most workers never need it.
+    import psutil  # noqa: PLC0415
+
+    found = []
+    for pid in psutil.pids():
+        try:
+            if file_id in _written_by(pid):
+                found.append((pid, psutil.Process(pid).name()))
+        except (OSError, psutil.Error):
+            continue
+    return found
+
+
 def is_written(fd: int, file_id: FileId, look: Callable[[], Snapshot]) -> Writing | None:
     """Return None where a lease proves that nobody writes, `SOMEBODY` where somebody does, or why neither could be proved.
 

@@ -152,8 +152,13 @@ class DropZone:
         return possible if self.explicit is None else [self.explicit, *possible]
 
     def _bucket_folders(self) -> list[bytes]:
-        with os.scandir(self.fd) as entries:
-            return sorted(os.fsencode(entry.name) for entry in entries if entry.is_dir(follow_symlinks=False))
+        # A descriptor of its own: duplicates of the root's share one position, and another thread may be listing it.
+        fd = open_listing(self.fd)
+        try:
+            with os.scandir(fd) as entries:
+                return sorted(os.fsencode(entry.name) for entry in entries if entry.is_dir(follow_symlinks=False))
+        finally:
+            os.close(fd)
 
     def _named(self, place: Path) -> bytes:
         beneath = place.is_relative_to(self.path) and place != self.path

@@ -116,6 +116,12 @@ def _own_account() -> str:
         return _session().client("sts", config=_config(connections=1, sign_bodies=True)).get_caller_identity()["Account"]
 
 
+def caller() -> str:
+    """Return who AWS says we are (an ARN). Raises what `asking` raises."""
+    with asking("the caller's identity", "ask STS for it"):
+        return _session().client("sts", config=_config(connections=1, sign_bodies=True)).get_caller_identity()["Arn"]
+
+
 def _once(ask: Callable[[], str]) -> Callable[[], str]:
     """Return `ask` with its first answer kept. A failure is not kept."""
     lock = threading.Lock()

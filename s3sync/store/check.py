@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from s3sync.errors import Failure
 from s3sync.keys import RESERVED_PREFIX
-from s3sync.store.aws import asking, refusal
+from s3sync.store.aws import asking, caller, is_aws, refusal
 from s3sync.store.contract import Missing, StorageClass, Tier
 from s3sync.store.s3_replies import http_date
 from s3sync.store.s3_requests import restore_request
@@ -45,6 +45,20 @@ class S3Probe:
         """Ask through `client`; `now` is this host's clock (aware UTC)."""
         self._client = client
         self._now = now
+
+    def check_account(self) -> Finding:
+        """Return whether our credentials are accepted, and whose they are. Raises nothing."""
+        endpoint = self._client.meta.endpoint_url
+        try:
+            if is_aws(endpoint):
+                return Finding("credentials", True, f"accepted: {caller()}")
+            with asking(endpoint, "list buckets"):
+                buckets = self._client.list_buckets().get("Buckets", [])
+        except Failure as failure:
+            if refusal(failure.__cause__)[0] == "AccessDenied":
+                return Finding("credentials", True, f"accepted by {endpoint}, which lets us list no buckets")
+            return _found("credentials", failure)
+        return Finding("credentials", True, f"accepted by {endpoint}, which shows {len(buckets)} buckets")
 
     def check_bucket(self, bucket: str, *, storage_class: StorageClass, restore: bool) -> list[Finding]:
         """Return what is found of `bucket`: reach and owner, clock, rights, lifecycle rules. Raises nothing.

@@ -17,7 +17,7 @@ from s3batch.pack.build import BuildJob, Built, Disturbed, Left, build
 from s3batch.pack.members import read_member_list
 from s3batch.pack.workers import InLine, WorkerPool
 from s3sync.dropzone.candidate import Candidate, Identity
-from s3sync.dropzone.writers import Snapshot, Writing
+from s3sync.dropzone.writers import Snapshot, Writing, lease_broken
 from s3sync.store.checksum import crc64nvme_base64
 
 
@@ -195,7 +195,7 @@ def test_archive_never_exceeds_the_limit_when_headers_turn_out_larger(zone: Zone
 def test_writer_is_not_kept_waiting_by_a_large_member(zone: Zone, monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that opens a file while it is copied gets it at once; the member is cut out."""
     path = zone.drop("large", os.urandom(8 << 20))
-    real = build_module.lease_broken
+    real = lease_broken
     opened = threading.Event()
     started: list[threading.Thread] = []
 

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from s3batch.model import Member, SpooledMember
-from s3batch.pack.members import MemberListWriter, read_member_list
+from s3batch.pack.members import ListedOwner, MemberListWriter, read_member_list
+from s3batch.pack.tar import Attributes, Written
 from s3sync.dropzone.candidate import Identity
 from s3sync.errors import Permanent
 
@@ -44,7 +45,17 @@ def written(folder: Path, members: list[SpooledMember]) -> Path:
     writer = MemberListWriter()
     pieces = []
     for at, member in enumerate(members):
-        writer.add(member)
+        attributes = Attributes(
+            member.member.mode, member.member.uid, member.member.gid, member.member.user, member.member.group
+        )
+        place = Written(member.member.offset, member.member.sha256)
+        writer.add(
+            member.path,
+            len(member.path) - len(member.member.key),
+            member.identity,
+            place,
+            ListedOwner(attributes),
+        )
         if at % 2:
             pieces.append(writer.take())
     path = folder / "members"

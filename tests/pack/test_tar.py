@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from s3batch.pack.tar import Attributes, Shrunk, TarWriter, Written, footprint, header
+from s3batch.pack.tar import Attributes, Owner, Shrunk, TarWriter, Written, footprint, header
 from s3sync.store.checksum import crc64nvme_base64
 
 OWNER = Attributes(mode=0o640, uid=1000, gid=1000, user="drop", group="drop")
@@ -59,7 +59,7 @@ class Workshop:
         *,
         claimed: int | None = None,
         owner: Attributes = OWNER,
-        undisturbed: Callable[[], bool] = lambda: True,
+        undisturbed: Callable[[int], bool] = lambda _: True,
     ) -> Written:
         """Append a member holding `data`, its header claiming `claimed` bytes."""
         source = self.folder / "source"
@@ -67,7 +67,7 @@ class Workshop:
         fd = os.open(source, os.O_RDONLY)
         size = len(data) if claimed is None else claimed
         try:
-            return self.writer.add(fd, header(key, size, 1_700_000_000, owner), size, undisturbed)
+            return self.writer.add(fd, header(key, size, 1_700_000_000, Owner(owner)), size, undisturbed)
         finally:
             os.close(fd)
 
@@ -171,7 +171,7 @@ def test_footprint_is_what_a_member_takes(workshop: Workshop, size: int) -> None
 def test_member_over_eight_gib_is_readable(tmp_path: Path) -> None:
     """A size that ustar cannot say is said by a PAX record that GNU tar and tarfile understand."""
     size = 8 * 2**30 + 1
-    head = header(b"big", size, 0, OWNER)
+    head = header(b"big", size, 0, Owner(OWNER))
     archive = tmp_path / "big.tar"
     with archive.open("wb") as file:
         file.write(head)
@@ -238,6 +238,6 @@ def test_copying_stops_when_somebody_waits_for_the_file(workshop: Workshop) -> N
     answers = iter([True, True, False])
 
     with pytest.raises(Shrunk):
-        workshop.add(b"large", content(60_000), undisturbed=lambda: next(answers))
+        workshop.add(b"large", content(60_000), undisturbed=lambda _: next(answers))
 
     assert [] == list(answers)

@@ -42,6 +42,7 @@ class House:
 
 @pytest.fixture
 def house(tmp_path: Path) -> Iterator[House]:
+    """A guard with a journal of its own."""
     with StateDb.open(tmp_path / "journal.db") as db:
         yield House(db)
 

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from s3sync import journal as room
+from s3sync import drops as room
+from s3sync.drops import TRANSITIONS, Drop, Phase, Turn, next_phase
 from s3sync.dropzone.candidate import Candidate, Identity
 from s3sync.errors import Permanent
-from s3sync.journal import TRANSITIONS, Drop, DropUploadLog, Journal, PassRecord, Phase, Turn, next_phase
+from s3sync.journal import DropUploadLog, Journal, PassRecord
 from s3sync.statedb import StateDb
 from s3sync.store.contract import ObjectRef, StorageClass
 from s3sync.store.proof import Proof
@@ -151,8 +152,20 @@ def test_the_last_success_outlives_a_failed_pass(tmp_path: Path) -> None:
     """A pass with errors is the last one, and the one before stays the last success."""
     db, journal = journal_at(tmp_path)
     with db:
-        journal.pass_ended(files=3, size_bytes=30, released=3, left=0, errors=0)
-        journal.pass_ended(files=1, size_bytes=10, released=0, left=1, errors=1)
+        good = PassRecord(finished=NOW, files=3, bytes=30, released=3, left=0, errors=0)
+        bad = PassRecord(finished=NOW, files=1, bytes=10, released=0, left=1, errors=1)
+        journal.pass_ended(good, {})
+        journal.pass_ended(bad, {})
 
-        assert journal.last_pass() == PassRecord(finished=NOW, files=1, bytes=10, released=0, left=1, errors=1)
-        assert journal.last_pass(successful=True) == PassRecord(finished=NOW, files=3, bytes=30, released=3, left=0, errors=0)
+        assert (bad, good) == (journal.last_pass(), journal.last_pass(successful=True))
+
+
+def test_what_is_degraded_is_that_of_the_last_pass(tmp_path: Path) -> None:
+    """A cause that is gone is not shown any more."""
+    done = PassRecord(finished=NOW, files=0, bytes=0, released=0, left=0, errors=0)
+    db, journal = journal_at(tmp_path)
+    with db:
+        journal.pass_ended(done, {"no_watch": "inotify is used up", "no_leases": "NFS"})
+        journal.pass_ended(done, {"no_leases": "NFS"})
+
+        assert journal.degraded() == {"no_leases": "NFS"}

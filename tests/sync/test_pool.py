@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
@@ -12,7 +13,7 @@ from s3sync.pool import AHEAD, in_parallel
 
 def test_every_result_comes_once() -> None:
     """Whatever the order, all jobs of the stream are done."""
-    results = in_parallel((lambda n=n: n * n for n in range(50)), workers=4, stopping=lambda: False)
+    results = in_parallel((partial(pow, number, 2) for number in range(50)), workers=4, stopping=lambda: False)
 
     assert sorted(results) == [n * n for n in range(50)]
 
@@ -61,6 +62,6 @@ def test_what_a_job_raises_ends_the_stream() -> None:
         raise SystemExit(number)
 
     with pytest.raises(SystemExit):
-        list(in_parallel((lambda n=n: job(n) for n in range(100)), workers=1, stopping=lambda: False))
+        list(in_parallel((partial(job, number) for number in range(100)), workers=1, stopping=lambda: False))
 
     assert len(begun) <= AHEAD

@@ -14,10 +14,11 @@ import pytest
 
 from s3sync.backoff import Backoff
 from s3sync.digest import Changed
+from s3sync.drops import Drop, Phase
 from s3sync.dropzone.candidate import Candidate, Identity
 from s3sync.events import silent
 from s3sync.guard import Guard, Refused
-from s3sync.journal import Drop, Journal, Phase
+from s3sync.journal import Journal
 from s3sync.occupied import SHA256_MARK
 from s3sync.statedb import StateDb
 from s3sync.store.contract import ObjectRef, ObjectStore, Rejected, Stopped, StorageClass
@@ -153,7 +154,7 @@ def test_a_key_stored_by_another_at_the_same_time_is_decided_anew(tmp_path: Path
     memory.seed(REF, b"older")
     between: list[ObjectRef] = []
 
-    def seed_another(kept: bool) -> bool:  # noqa: FBT001 - what `versioned` returns
+    def seed_another(kept: bool) -> bool:
         between.append(memory.seed(REF, b"theirs").ref)
         return kept
 
@@ -167,7 +168,7 @@ def test_a_key_stored_by_another_at_the_same_time_is_decided_anew(tmp_path: Path
 
 def test_a_bucket_that_may_not_be_asked_for_versions_replaces_nothing(tmp_path: Path, memory: MemoryStore) -> None:
     """Without knowing that old versions stay, the file is held."""
-    from s3sync.store.contract import Denied  # noqa: PLC0415
+    from s3sync.store.contract import Denied
 
     memory.make_bucket("bucket", versioned=True)
     tree(tmp_path / "zone", {"bucket": {"a.txt": "newer"}})
@@ -182,7 +183,7 @@ def test_a_bucket_that_may_not_be_asked_for_versions_replaces_nothing(tmp_path: 
 
 def test_an_object_without_our_checksum_is_read_to_be_compared(tmp_path: Path, memory: MemoryStore) -> None:
     """S3 shows another checksum of what others stored; equal bytes are found equal, and others are not."""
-    from dataclasses import replace  # noqa: PLC0415
+    from dataclasses import replace
 
     tree(tmp_path / "zone", {"bucket": {"a.txt": "hello", "b.txt": "other"}})
     memory.seed(REF, b"hello")
@@ -248,7 +249,7 @@ def test_a_file_with_a_writer_is_left_alone(tmp_path: Path, memory: MemoryStore)
     tree(tmp_path / "zone", {"bucket": {"a.txt": "hello"}})
     candidate = candidate_of(tmp_path / "zone", "bucket/a.txt")
     with (
-        open(tmp_path / "zone/bucket/a.txt", "ab"),  # noqa: PTH123
+        open(tmp_path / "zone/bucket/a.txt", "ab"),
         storing_in(tmp_path / "zone", memory) as (storing, _),
         pytest.raises(Changed),
     ):
