@@ -135,7 +135,7 @@ def _pack(stage: _Stage, drops: Dropped) -> None:
     _show_table(drops, archives, manifests=[found for found in objects if found not in archives])
     hold("every finished file is in an archive", kept=summary["files"] == len(drops.finished) == summary["released"])
     hold("its original is gone, and nothing else is", kept=_lying(stage.zone) == set(drops.stays))
-    hold(f"what stayed has its reason: {', '.join(drops.stays.values())}", kept=summary["left"] == _counted(drops.stays))
+    hold(f"what stayed has its reason: {', '.join(drops.stays.values())}", kept=summary["held"] == _counted(drops.stays))
     hold("every archive is in DEEP_ARCHIVE and has a manifest", kept=len(objects) == 2 * len(archives))
 
 

@@ -54,8 +54,10 @@ class Tally:
             "bytes": self.bytes,
             "archives": self.archives,
             "released": self.released,
-            "left": dict(sorted(self.left.items())),
-            "errors": [str(error) for error in self.errors],
+            "left": self.left.total(),
+            "errors": len(self.errors),
+            "held": dict(sorted(self.left.items())),
+            "failures": [str(error) for error in self.errors],
         }
 
     @property

@@ -90,14 +90,8 @@ def header(key: bytes, size: int, mtime: int, owner: Owner) -> bytes:
     prefix, name = split
     numbers = b"%011o\0%011o\0" % (size, mtime)
     checksum = owner.sum + sum(name) + sum(numbers) + sum(prefix)
-    return b"%b%b%b%06o\0 %b%b" % (
-        name.ljust(100, b"\0"),
-        owner.before,
-        numbers,
-        checksum,
-        owner.behind,
-        prefix.ljust(167, b"\0"),
-    )
+    name, prefix = name.ljust(100, b"\0"), prefix.ljust(167, b"\0")
+    return b"%b%b%b%06o\0 %b%b" % (name, owner.before, numbers, checksum, owner.behind, prefix)
 
 
 def _pax_header(key: bytes, size: int, mtime: int, attributes: Attributes) -> bytes:

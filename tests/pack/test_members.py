@@ -45,17 +45,10 @@ def written(folder: Path, members: list[SpooledMember]) -> Path:
     writer = MemberListWriter()
     pieces = []
     for at, member in enumerate(members):
-        attributes = Attributes(
-            member.member.mode, member.member.uid, member.member.gid, member.member.user, member.member.group
-        )
-        place = Written(member.member.offset, member.member.sha256)
-        writer.add(
-            member.path,
-            len(member.path) - len(member.member.key),
-            member.identity,
-            place,
-            ListedOwner(attributes),
-        )
+        file = member.member
+        owner = ListedOwner(Attributes(file.mode, file.uid, file.gid, file.user, file.group))
+        place = Written(file.offset, file.sha256)
+        writer.add(member.path, len(member.path) - len(file.key), member.identity, place, owner)
         if at % 2:
             pieces.append(writer.take())
     path = folder / "members"
