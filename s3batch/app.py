@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import os
 import secrets
-import socket
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from datetime import UTC, datetime
 from functools import cached_property
-from pathlib import Path
-from types import TracebackType
-from typing import Self
+from sqlite3 import Connection
 
 from s3batch import __version__
+from s3batch.catalogue.opensearch import OpenSearchIndex
+from s3batch.catalogue.outbox import Outbox, enqueue
 from s3batch.catalogue.sqlite import SqliteCatalogue
+from s3batch.model import Reservation
 from s3batch.pack.agent import Clocks, PackAgent
 from s3batch.pack.journal import PackJournal
 from s3batch.pack.names import Names
@@ -34,53 +32,27 @@ from s3sync.dropzone.quiet import QuietClock
 from s3sync.dropzone.release import ReleaseReport, release
 from s3sync.dropzone.rules import TEMPORARY_NAMES, Standards
 from s3sync.dropzone.slots import Original
-from s3sync.dropzone.zone import S3BATCH_QUARANTINE, DropZone
-from s3sync.errors import Preflight
-from s3sync.events import Listener
-from s3sync.loop import StopFlag
-from s3sync.observe.logs import LogListener
+from s3sync.dropzone.writers import ignore_lease_signals
+from s3sync.dropzone.zone import S3BATCH_QUARANTINE
 from s3sync.output import Output
 from s3sync.statedb import StateDb
 from s3sync.store.proof import Proof
-from s3sync.store.s3 import S3Store
+from s3sync.wiring import Wiring, made
 
 SPOOL_HEADROOM_BYTES = 1 << 20
 """What the lists of an archive that fills the spool alone may take."""
 
 
-class App:
-    """The program, wired for one set of settings. Use it as a context: what was opened is closed with it."""
+class App(Wiring):
+    """The program, wired for one set of settings."""
+
+    PROGRAM = "s3batch"
+    QUARANTINE = S3BATCH_QUARANTINE
 
     def __init__(self, settings: Settings, output: Output) -> None:
         """Open nothing yet."""
-        self.settings = settings
-        self.output = output
-        self.stop = StopFlag()
-        self._open = ExitStack()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._open.close()
-
-    def now(self) -> datetime:
-        """Return the wall-clock time."""
-        return datetime.now(UTC)
-
-    def sleep(self, seconds: float) -> None:
-        """Sleep, or less if asked to stop."""
-        self.stop.wait(seconds)
-
-    @cached_property
-    def listener(self) -> Listener:
-        """Who is told of events."""
-        return LogListener(self.settings.log_level)
-
-    @cached_property
-    def state_folder(self) -> Path:
-        """The state folder, made private where it is missing. Raises `Preflight`."""
-        return _made(self.settings.state, "S3BATCH_STATE")
+        self.settings: Settings = settings
+        super().__init__(output)
 
     @cached_property
     def journal_db(self) -> StateDb:
@@ -95,20 +67,6 @@ class App:
         return catalogue
 
     @cached_property
-    def store(self) -> S3Store:
-        """S3, as AWS's own variables say."""
-        settings = self.settings
-        store = S3Store(
-            bucket_owner=settings.bucket_owner,
-            part_size=settings.part_size,
-            threshold=settings.part_size,
-            upload_threads=settings.upload_threads,
-            stopping=self.stop,
-        )
-        self._open.callback(store.close)
-        return store
-
-    @cached_property
     def journal(self) -> PackJournal:
         """The batches."""
         return PackJournal(self.journal_db, now=self.now)
@@ -121,18 +79,7 @@ class App:
     @cached_property
     def spool(self) -> Spool:
         """The spool. Raises `Preflight` where it cannot be made."""
-        return Spool(_made(self.settings.spool, "S3BATCH_SPOOL"), self.settings.spool_limit)
-
-    @cached_property
-    def zone(self) -> DropZone:
-        """The drop zone, opened. Raises `Preflight` where it is not there."""
-        settings = self.settings
-        try:
-            zone = DropZone.open(settings.folder, quarantine=settings.quarantine, quarantine_name=S3BATCH_QUARANTINE)
-        except OSError as error:
-            hint = "Make the folder, or set S3BATCH_FOLDER"
-            raise Preflight(str(settings.folder), f"cannot be opened as drop zone: {error.strerror}", hint) from error
-        return self._open.enter_context(zone)
+        return Spool(made(self.settings.spool, "S3BATCH_SPOOL"), self.settings.spool_limit)
 
     @cached_property
     def quiet(self) -> QuietClock:
@@ -168,13 +115,14 @@ class App:
         return Names(
             storage_class=self.settings.storage_class,
             manifest_bucket=self.settings.manifest_bucket,
-            host=socket.gethostname(),
+            host=self.host,
             tool=f"s3batch {__version__}",
             new_suffix=lambda: secrets.token_hex(6),
         )
 
     def pack_agent(self) -> PackAgent:
-        """Return the packing agent; whoever runs it holds the locks."""
+        """Return the packing agent; whoever runs it holds the locks and is the main thread."""
+        ignore_lease_signals()
         yard = Yard(
             steps=self._steps(),
             names=self.names,
@@ -216,13 +164,26 @@ class App:
         engine = RestoreEngine(self.journal_db, self.store, self.now, setup, listener=self.listener, stopping=self.stop)
         return self._open.enter_context(engine)
 
+    @cached_property
+    def outbox(self) -> Outbox | None:
+        """What the fleet's index has yet to be told; None where no index is configured."""
+        if self.settings.opensearch_url is None:
+            return None
+        index = OpenSearchIndex(self.settings.opensearch_url)
+        self._open.callback(index.close)
+        return Outbox(self.journal_db, self.catalogue, index, listener=self.listener, stopping=self.stop)
+
+    def _enqueue(self, connection: Connection, reservation: Reservation) -> None:
+        if self.outbox is not None:
+            enqueue(connection, reservation)
+
     def _steps(self) -> Steps:
         return Steps(
             store=self.store,
             journal=self.journal,
             spool=self.spool,
             catalogue=self.catalogue,
-            enqueue=lambda _connection, _reservation: None,
+            enqueue=self._enqueue,
             releaser=self._release,
             unreleased=self.unreleased,
         )
@@ -237,12 +198,3 @@ class App:
             threads=self.settings.release_threads,
             prune=self.settings.prune_folders,
         )
-
-
-def _made(folder: Path, variable: str) -> Path:
-    """Make a private folder where it is missing. Raises `Preflight`."""
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise Preflight(str(folder), f"cannot be made: {error.strerror}", f"Make it, or set {variable}") from error
-    return folder

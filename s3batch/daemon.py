@@ -11,22 +11,25 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 
 from s3batch.app import App
+from s3batch.catalogue.outbox import Outbox
 from s3batch.pack.tally import Tally
 from s3batch.restore.engine import RestoreEngine
 from s3batch.settings import Duty
-from s3sync.dropzone.locks import hold
 from s3sync.dropzone.watch import Watcher
 from s3sync.errors import Exit, gravest
 from s3sync.loop import Loop
 
 RESTORE_INTERVAL = timedelta(seconds=20)
 """How often requests filed meanwhile are noticed; thaws are looked at by their own pace."""
+
+INDEX_INTERVAL = timedelta(seconds=10)
+"""How often the outbox is looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,23 +39,19 @@ class Idle:
     again_seconds: float | None = None
 
 
-@contextmanager
-def locked(app: App) -> Iterator[None]:
-    """Hold the state folder and the drop zone. Raises `Locked`, naming who holds them."""
-    with hold(app.state_folder, note=app.state_folder / "agent.json", host=app.names.host), hold(app.zone.path):
-        yield
-
-
 def run_once(app: App) -> tuple[Tally, Exit]:
     """Do one pass of every duty this host has; batches that are not full are closed. Raises `Locked`, `Preflight`."""
     duties = app.settings.duties
     tally, codes = Tally(), []
-    with app.stop.on_signals(_leave), locked(app):
+    with app.stop.on_signals(_leave), app.locked():
         if Duty.PACK in duties:
             agent = app.pack_agent()
             agent.start()
             tally = agent.run_pass(close_all=True)
             codes.append(Exit.INTERRUPTED if tally.interrupted else tally.exit)
+        if Duty.INDEX in duties and app.outbox is not None and not app.stop():
+            behind = app.outbox.drain(app.now()).behind.archives
+            codes.append(Exit.INDEX_BEHIND if behind else Exit.DONE)
         if Duty.RESTORE in duties and not app.stop():
             app.agents_restore_engine().advance()
     return tally, gravest(codes)
@@ -61,13 +60,16 @@ def run_once(app: App) -> tuple[Tally, Exit]:
 def run(app: App) -> Exit:
     """Do every duty until asked to stop. Raises `Locked`, `Preflight`, and what ended a duty."""
     duties = app.settings.duties
-    with app.stop.on_signals(_leave), locked(app), ExitStack() as stack:
+    with app.stop.on_signals(_leave), app.locked(), ExitStack() as stack:
         side = _SideDuties(app)
         stack.callback(side.join)
         stack.callback(app.stop.set)
         if Duty.RESTORE in duties:
             engine = app.agents_restore_engine()
-            side.begin("restore", RESTORE_INTERVAL, lambda: _advance(engine))
+            side.begin("restore", RESTORE_INTERVAL, lambda: _advance(app, engine))
+        outbox = app.outbox
+        if Duty.INDEX in duties and outbox is not None:
+            side.begin("index", INDEX_INTERVAL, lambda: _drain(app, outbox))
         if Duty.PACK in duties:
             _pack(app)
         else:
@@ -87,9 +89,14 @@ def _pack(app: App) -> None:
         Loop(run_pass, app.settings.scan_interval, wake, app.stop, listener=app.listener).run()
 
 
-def _advance(engine: RestoreEngine) -> Idle:
-    progress = engine.advance()
-    return Idle(0.0 if progress.tally.delivered else None)
+def _advance(app: App, engine: RestoreEngine) -> Idle:
+    due = engine.advance().next_due
+    return Idle(None if due is None else max(0.0, (due - app.now()).total_seconds()))
+
+
+def _drain(app: App, outbox: Outbox) -> Idle:
+    outbox.drain(app.now())
+    return Idle()
 
 
 class _SideDuties:

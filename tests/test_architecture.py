@@ -21,6 +21,7 @@ FRONT_DOORS = {
     "s3sync.app",
     "s3sync.cli",
     "s3sync.frontdoor",
+    "s3sync.wiring",
 }
 """Who may ask for the environment, the arguments and the time of day; all others are told."""
 
@@ -50,6 +51,7 @@ PURE = {
     "s3batch.restore.cost",
     "s3batch.restore.lifecycle",
     "s3batch.restore.thaw",
+    "s3sync.drops",
     "s3sync.dropzone.candidate",
     "s3sync.dropzone.ladder",
     "s3sync.dropzone.quiet",
@@ -58,6 +60,7 @@ PURE = {
     "s3sync.events",
     "s3sync.keys",
     "s3sync.layers",
+    "s3sync.occupied",
     "s3sync.store.contract",
     "s3sync.store.parts",
     "s3sync.store.proof",

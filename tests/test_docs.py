@@ -5,6 +5,7 @@ The README holds generated tables between `<!-- begin NAME -->` and `<!-- end NA
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from functools import partial
@@ -19,6 +20,7 @@ from s3sync.errors import EXIT_MEANINGS
 from s3sync.frontdoor import Program
 from s3sync.settings import CommonSettings
 from s3sync.settings import Settings as SyncSettings
+from tests.goldens import RENEW
 
 README = Path(__file__).parent.parent / "README.md"
 PROGRAMS = (s3batch.cli.PROGRAM, s3sync.cli.PROGRAM)
@@ -65,7 +67,7 @@ TABLES: dict[str, Callable[[], str]] = {
 
 @pytest.mark.golden
 @pytest.mark.parametrize("name", TABLES)
-def test_tables_of_the_readme(name: str, pytestconfig: pytest.Config) -> None:
+def test_tables_of_the_readme(name: str) -> None:
     """Each generated table of the README is what the programs say now."""
     begin, end = f"<!-- begin {name} -->\n", f"\n<!-- end {name} -->"
     text = README.read_text("utf-8")
@@ -73,7 +75,7 @@ def test_tables_of_the_readme(name: str, pytestconfig: pytest.Config) -> None:
     before, _, rest = text.partition(begin)
     table, _, after = rest.partition(end)
     wanted = TABLES[name]()
-    if pytestconfig.getoption("--renew-goldens"):
+    if os.environ.get(RENEW):
         README.write_text(before + begin + wanted + end + after, "utf-8")
         return
 

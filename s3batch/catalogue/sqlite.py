@@ -10,36 +10,30 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from itertools import groupby, islice, zip_longest
+from itertools import groupby, zip_longest
 from pathlib import Path
-from sqlite3 import Connection, IntegrityError
+from sqlite3 import Connection
 
 from s3batch.catalogue import sqlite_find
 from s3batch.catalogue.contract import Entry, Listed, Page, Query
-from s3batch.catalogue.manifest_fields import clamped_ns
+from s3batch.catalogue.sqlite_add import forget, insert, number_of_batch
 from s3batch.catalogue.sqlite_rows import (
     ARCHIVE_QUERY,
     MEMBER_COLUMNS,
-    Owners,
     Records,
-    archive_values,
     entry,
     normal,
     record,
-    to_micros,
 )
 from s3batch.catalogue.sqlite_schema import ROOM, STEPS
-from s3batch.catalogue.words import folded_key
 from s3batch.model import ArchiveRecord, Member
 from s3sync import keys
-from s3sync.errors import Permanent
 from s3sync.statedb import StateDb
 from s3sync.times import to_ns
 
 CACHE_KIB = 65_536
 """SQLite's page cache: filling a large catalogue touches many index pages."""
 
-_INSERT_ROWS = 10_000
 _READ_ROWS = 2_000
 _FIRST_LS_ROWS = 16
 _BEYOND_ALL_KEYS = b"\xff" * (keys.MAX_KEY_BYTES + 1)
@@ -47,6 +41,17 @@ _FOREVER = 2**63 - 1
 
 _MEMBERS = f"SELECT {MEMBER_COLUMNS} FROM members m JOIN owners o ON o.id = m.owner"  # noqa: S608 - constants of ours
 _NEWEST_FIRST = "a.created DESC, a.batch DESC, m.id DESC"
+
+ARCHIVE_BY_KEY = f"{ARCHIVE_QUERY} WHERE b.name = ? AND a.key = ?"
+MEMBERS_BY_ID = f"{_MEMBERS} WHERE m.id BETWEEN ? AND ? ORDER BY m.id"
+VERSIONS = f"""{_MEMBERS} JOIN archives a ON a.id = m.archive
+    WHERE m.bucket IN (SELECT id FROM buckets WHERE ?1 IS NULL OR name = ?1) AND m.key = ?2 AND a.created <= ?3
+    ORDER BY {_NEWEST_FIRST}"""  # noqa: S608 - constants of ours
+KEY_AFTER_ROWS = """SELECT key FROM members WHERE bucket = (SELECT id FROM buckets WHERE name = ?) AND key >= ? AND key < ?
+    ORDER BY key LIMIT 1 OFFSET ?"""
+KEYS_BETWEEN = f"""{_MEMBERS} JOIN archives a ON a.id = m.archive
+    WHERE m.bucket = (SELECT id FROM buckets WHERE name = ?) AND m.key >= ? AND m.key < ? AND a.created <= ?
+    ORDER BY m.key, {_NEWEST_FIRST}"""  # noqa: S608 - constants of ours
 
 
 class SqliteCatalogue:
@@ -57,7 +62,6 @@ class SqliteCatalogue:
         db.migrate(ROOM, STEPS)
         with db.read() as connection:
             connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
-            connection.create_function("folded_key", 1, folded_key, deterministic=True)
         self._db = db
 
     @classmethod
@@ -72,16 +76,16 @@ class SqliteCatalogue:
     def add(self, record: ArchiveRecord, members: Iterable[Member]) -> None:
         """See the contract. Raises `Permanent` where the members are not as many as the record says."""
         with self._db.write() as db:
-            if _number_of_batch(db, record) is None:
-                _insert(db, record, members)
+            if number_of_batch(db, record) is None:
+                insert(db, record, members)
 
     def replace(self, record: ArchiveRecord, members: Iterable[Member]) -> None:
         """Insert an archive in place of what is known under its batch id, in one transaction."""
         with self._db.write() as db:
-            number = _number_of_batch(db, record)
+            number = number_of_batch(db, record)
             if number is not None:
-                _forget(db, number)
-            _insert(db, record, members)
+                forget(db, number)
+            insert(db, record, members)
 
     def holds(self, record: ArchiveRecord, members: Iterable[Member]) -> bool:
         """Tell whether exactly this archive with exactly these members is there."""
@@ -121,11 +125,8 @@ class SqliteCatalogue:
 
     def versions(self, key: bytes, bucket: str | None = None, as_of: datetime | None = None) -> list[Entry]:
         """See the contract."""
-        query = f"""{_MEMBERS} JOIN archives a ON a.id = m.archive
-            WHERE m.bucket IN (SELECT id FROM buckets WHERE ?1 IS NULL OR name = ?1) AND m.key = ?2 AND a.created <= ?3
-            ORDER BY {_NEWEST_FIRST}"""  # noqa: S608 - constants of ours
         with self._db.read() as db:
-            return _without_twins(_entries(db, query, (bucket, key, _limit(as_of)), Records()))
+            return _without_twins(_entries(db, VERSIONS, (bucket, key, _limit(as_of)), Records()))
 
     def below(
         self, bucket: str, prefix: bytes, as_of: datetime | None = None, *, every_version: bool = False
@@ -137,20 +138,19 @@ class SqliteCatalogue:
     def archive(self, bucket: str, key: str) -> ArchiveRecord | None:
         """See the contract."""
         with self._db.read() as db:
-            row = db.execute(f"{ARCHIVE_QUERY} WHERE b.name = ? AND a.key = ?", (bucket, key)).fetchone()
+            row = db.execute(ARCHIVE_BY_KEY, (bucket, key)).fetchone()
         return None if row is None else record(row)
 
     def members(self, bucket: str, key: str) -> Iterator[Entry]:
         """See the contract."""
-        query = f"{_MEMBERS} WHERE m.id BETWEEN ? AND ? ORDER BY m.id"
         with self._db.read() as db:
-            row = db.execute(f"{ARCHIVE_QUERY} WHERE b.name = ? AND a.key = ?", (bucket, key)).fetchone()
+            row = db.execute(ARCHIVE_BY_KEY, (bucket, key)).fetchone()
         if row is None:
             return
         archive, end = record(row), row["id"] + row["members"]
         for first in range(row["id"], end, _READ_ROWS):
             with self._db.read() as db:
-                rows = db.execute(query, (first, min(first + _READ_ROWS, end) - 1)).fetchall()
+                rows = db.execute(MEMBERS_BY_ID, (first, min(first + _READ_ROWS, end) - 1)).fetchall()
             yield from (entry(row, archive) for row in rows)
 
     def statistics(self) -> dict[str, int]:
@@ -199,20 +199,15 @@ def _limit(as_of: datetime | None) -> int:
 
 def _key_after_rows(db: Connection, bucket: str, low: bytes, high: bytes, rows: int) -> bytes | None:
     """Return the first key more than `rows` rows further on than `low`, with all rows of the keys between; None at the end."""
-    query = """SELECT key FROM members WHERE bucket = (SELECT id FROM buckets WHERE name = ?) AND key >= ? AND key < ?
-        ORDER BY key LIMIT 1 OFFSET ?"""
-    there = db.execute(query, (bucket, low, high, rows)).fetchone()
+    there = db.execute(KEY_AFTER_ROWS, (bucket, low, high, rows)).fetchone()
     if there is None:
         return None
-    beyond = db.execute(query, (bucket, bytes(there[0]) + b"\0", high, 0)).fetchone()
+    beyond = db.execute(KEY_AFTER_ROWS, (bucket, bytes(there[0]) + b"\0", high, 0)).fetchone()
     return None if beyond is None else bytes(beyond[0])
 
 
 def _range(db: Connection, bucket: str, bounds: tuple[bytes, bytes], as_of: datetime | None) -> list[Entry]:
-    query = f"""{_MEMBERS} JOIN archives a ON a.id = m.archive
-        WHERE m.bucket = (SELECT id FROM buckets WHERE name = ?) AND m.key >= ? AND m.key < ? AND a.created <= ?
-        ORDER BY m.key, {_NEWEST_FIRST}"""  # noqa: S608 - constants of ours
-    return _entries(db, query, (bucket, *bounds, _limit(as_of)), Records())
+    return _entries(db, KEYS_BETWEEN, (bucket, *bounds, _limit(as_of)), Records())
 
 
 def _entries(db: Connection, query: str, values: tuple[object, ...], records: Records) -> list[Entry]:
@@ -229,95 +224,3 @@ def _without_twins(newest_first: Iterable[Entry]) -> list[Entry]:
             seen.add(twin)
             kept.append(found)
     return kept
-
-
-def _number_of_batch(db: Connection, archive: ArchiveRecord) -> int | None:
-    query = "SELECT a.id FROM archives a JOIN buckets b ON b.id = a.bucket WHERE b.name = ? AND a.batch = ?"
-    row = db.execute(query, (archive.ref.bucket, archive.batch)).fetchone()
-    return None if row is None else int(row[0])
-
-
-def _insert(db: Connection, archive: ArchiveRecord, members: Iterable[Member]) -> None:
-    bucket = _bucket_number(db, archive.ref.bucket)
-    number = int(db.execute("SELECT coalesce(max(last), 0) + 1 FROM stretches").fetchone()[0])
-    count, content_bytes = _insert_members(db, members, archive=number, bucket=bucket)
-    if count != archive.members or not count:
-        raise _refused(archive, f"{count} members came where its record says {archive.members}")
-    values = archive_values(archive, number=number, bucket=bucket, content_bytes=content_bytes)
-    columns = ", ".join(values)
-    places = ", ".join(f":{name}" for name in values)
-    try:
-        db.execute(f"INSERT INTO archives ({columns}) VALUES ({places})", values)  # noqa: S608 - column names of ours
-    except IntegrityError as error:
-        raise _refused(archive, "another batch's archive is catalogued under its key") from error
-    _lengthen_stretch(db, archive, bucket=bucket, first=number, last=number + count - 1)
-
-
-def _insert_members(db: Connection, members: Iterable[Member], *, archive: int, bucket: int) -> tuple[int, int]:
-    """Insert the members with ids from `archive` on; return their number and the sum of their sizes."""
-    owners = Owners(db)
-    number, content_bytes = archive, 0
-    remaining = iter(members)
-    while some := list(islice(remaining, _INSERT_ROWS)):
-        db.executemany(
-            "INSERT INTO members VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                (
-                    row_id,
-                    archive,
-                    bucket,
-                    member.key,
-                    member.offset,
-                    member.size,
-                    bytes.fromhex(member.sha256),
-                    clamped_ns(member.mtime_ns),
-                    owners.number(member),
-                )
-                for row_id, member in enumerate(some, start=number)
-            ),
-        )
-        db.executemany(
-            "INSERT INTO names (rowid, key) VALUES (?, ?)",
-            ((row_id, keys.display(member.key)) for row_id, member in enumerate(some, start=number)),
-        )
-        number += len(some)
-        content_bytes += sum(member.size for member in some)
-    return number - archive, content_bytes
-
-
-def _bucket_number(db: Connection, name: str) -> int:
-    db.execute("INSERT OR IGNORE INTO buckets (name) VALUES (?)", (name,))
-    return int(db.execute("SELECT id FROM buckets WHERE name = ?", (name,)).fetchone()[0])
-
-
-def _lengthen_stretch(db: Connection, archive: ArchiveRecord, *, bucket: int, first: int, last: int) -> None:
-    """Add the new archive to the last stretch if it is newer than all of it, or else begin another."""
-    stretch = db.execute("SELECT first, last FROM stretches ORDER BY first DESC LIMIT 1").fetchone()
-    query = "SELECT created, batch, bucket FROM archives WHERE id < ? ORDER BY id DESC LIMIT 1"
-    before = db.execute(query, (first,)).fetchone()
-    newer = before is not None and tuple(before) < (to_micros(archive), archive.batch, bucket)
-    if stretch is not None and newer:
-        db.execute("UPDATE stretches SET last = ? WHERE first = ?", (last, stretch["first"]))
-    else:
-        db.execute("INSERT INTO stretches VALUES (?, ?)", (first, last))
-
-
-def _forget(db: Connection, number: int) -> None:
-    """Remove an archive and its members. The full-text index keeps no text and must be told again what it is to forget."""
-    (members,) = db.execute("SELECT members FROM archives WHERE id = ?", (number,)).fetchone()
-    bounds = (number, number + members - 1)
-    reader = db.cursor()
-    reader.execute("SELECT id, key FROM members WHERE id BETWEEN ? AND ?", bounds)
-    while rows := reader.fetchmany(_INSERT_ROWS):
-        db.executemany(
-            "INSERT INTO names (names, rowid, key) VALUES ('delete', ?, ?)",
-            [(row_id, keys.display(key)) for row_id, key in rows],
-        )
-    db.execute("DELETE FROM members WHERE id BETWEEN ? AND ?", bounds)
-    db.execute("DELETE FROM archives WHERE id = ?", (number,))
-
-
-def _refused(archive: ArchiveRecord, wrong: str) -> Permanent:
-    return Permanent(
-        f"archive {keys.printable(str(archive.ref))}", wrong, "Keep its manifest and report this; it was not catalogued"
-    )

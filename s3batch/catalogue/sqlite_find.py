@@ -44,6 +44,8 @@ BY_TRIGRAMS = f"""SELECT {MEMBER_COLUMNS}
 NEWEST_BELOW = """SELECT id + members - 1 FROM archives INDEXED BY archives_by_age
     WHERE (created, batch, bucket) < (?, ?, ?) AND id BETWEEN ? AND ?
     ORDER BY created DESC, batch DESC, bucket DESC LIMIT 1"""
+_BY_BATCH = """SELECT a.id, a.members, b.id AS bucket FROM archives a JOIN buckets b ON b.id = a.bucket
+    WHERE b.name = ? AND a.batch = ?"""
 NEWER_TWIN = """SELECT 1 FROM members t JOIN archives a ON a.id = t.archive
     WHERE t.bucket = :bucket AND t.key = :key AND t.sha256 = :sha256 AND t.mtime = :mtime AND a.created <= :until
     AND (a.created, a.batch, t.id) > (:created, :batch, :id) LIMIT 1"""
@@ -133,7 +135,7 @@ class _Search:
         """Yield the first and last id to be read of each stretch."""
         begun, below = self._beginning()
         for first, last in self._db.execute("SELECT first, last FROM stretches").fetchall():
-            if begun is not None and first <= begun <= last + 1:
+            if begun is not None and first <= begun <= last:
                 yield first, begun - 1
                 continue
             newest = self._db.execute(NEWEST_BELOW, (*below, first, last)).fetchone()
@@ -141,15 +143,16 @@ class _Search:
                 yield first, newest[0]
 
     def _beginning(self) -> tuple[int | None, _Place]:
-        """Return the id before which to go on, where there is one, and the place before which all other archives lie."""
+        """Return the id that was read last, where there is one, and the place before which all other archives lie."""
         if self._query.after is None:
             return None, (min(self._until, _FOREVER - 1) + 1, "", 0)
         cursor = _Cursor.read(self._query.after)
-        query = "SELECT a.id, b.id AS bucket FROM archives a JOIN buckets b ON b.id = a.bucket WHERE b.name = ? AND a.batch = ?"
-        row = self._db.execute(query, (cursor.bucket, cursor.batch)).fetchone()
+        row = self._db.execute(_BY_BATCH, (cursor.bucket, cursor.batch)).fetchone()
         if row is None:
             return None, (cursor.created, cursor.batch, 0)
-        return row["id"] + cursor.ordinal, (cursor.created, cursor.batch, row["bucket"])
+        # An ordinal that is none of the archive's (the cursor was tampered with) must not lead into another stretch.
+        ordinal = min(max(cursor.ordinal, 0), row["members"] - 1)
+        return row["id"] + ordinal, (cursor.created, cursor.batch, row["bucket"])
 
     def _read(self, first: int, last: int) -> Generator[_Read]:
         """Yield the members of a stretch that may be hits, from `last` down to `first` or until they are too old."""

@@ -101,8 +101,13 @@ def _show(entries: tuple[Entry, ...], output: Output) -> None:
     for entry in entries:
         output.record(entry_object(entry))
         if not output.as_json:
-            modified = human_time(from_ns(entry.member.mtime_ns))
-            output.text(f"{modified}  {human_size(entry.member.size):>10}  {uri(entry.bucket, entry.member.key)}")
+            output.text(_line(entry))
+
+
+def _line(entry: Entry) -> str:
+    member, archived = entry.member, entry.archive.created
+    modified = human_time(from_ns(member.mtime_ns))
+    return f"{modified}  {human_size(member.size):>10}  archived {archived:%Y-%m-%d}  {uri(entry.bucket, member.key)}"
 
 
 def _count(text: str) -> int:

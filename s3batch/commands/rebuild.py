@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Protocol
 
-from s3batch.catalogue.rebuild import ManifestRefused, RebuildProgress, RebuildReport, Replaceable, rebuild
+from s3batch.catalogue.rebuild import RebuildProgress, RebuildReport, Replaceable, rebuild
 from s3sync.errors import Exit, Usage
 from s3sync.events import Event, Listener, Listeners
 from s3sync.output import Output
@@ -74,31 +74,26 @@ def run(args: argparse.Namespace, app: Needs) -> Exit:
         buckets = app.catalogue.buckets()
     if not buckets and manifest_bucket is None:
         raise Usage("rebuild", "knows no bucket to look into", "Name it with --bucket or --manifest-bucket")
-    listener = Listeners((app.listener, _Progress(app.output)))
+    listener = Listeners((app.listener, _progress_to(app.output)))
     report = rebuild(app.store, app.catalogue, tuple(buckets), manifest_bucket, listener)
     _show(report, app.output)
     return report.exit
 
 
-class _Progress:
-    """Says how far it is, and what is left out as soon as that is known."""
+def _progress_to(output: Output) -> Listener:
+    """Return a listener that says how far it is."""
 
-    def __init__(self, output: Output) -> None:
-        self._output = output
+    def tell(event: Event) -> None:
+        if isinstance(event, RebuildProgress):
+            output.progress(f"{event.done:,} of {event.found:,} manifests")
 
-    def __call__(self, event: Event) -> None:
-        match event:
-            case RebuildProgress(done=done, found=found):
-                self._output.progress(f"{done:,} of {found:,} manifests")
-            case ManifestRefused(bucket=bucket, key=key, wrong=wrong):
-                self._output.progress(f"left out s3://{bucket}/{key}: {wrong}")
-            case _:
-                pass
+    return tell
 
 
 def _show(report: RebuildReport, output: Output) -> None:
     for refusal in report.refused:
         output.record({"manifest": str(refusal.ref), "wrong": refusal.failure.wrong, "hint": refusal.failure.hint})
+        output.text(f"left out {refusal.ref}: {refusal.failure.wrong}")
     counts = {"found": report.found, "added": report.added, "replaced": report.replaced, "unchanged": report.unchanged}
     output.record({**counts, "refused": len(report.refused)})
     output.text(

@@ -143,7 +143,8 @@ def _backlog(found: Status) -> str:
         return "no finished file waits"
     oldest = found.oldest_eligible
     since = "" if oldest is None else f", the oldest for {human_duration(oldest)}"
-    return f"{found.backlog.files:,} finished files wait, {human_size(found.backlog.bytes)}{since}"
+    files = "1 finished file waits" if found.backlog.files == 1 else f"{found.backlog.files:,} finished files wait"
+    return f"{files}, {human_size(found.backlog.bytes)}{since}"
 
 
 def _ago(found: Status) -> str:

@@ -83,7 +83,7 @@ def in_zone(zone: DropZone, typed: bytes, here: bytes) -> bytes | None:
     if typed.startswith(b"/"):
         return _below(zone, typed)
     from_here = _below(zone, os.path.join(here, typed))
-    return os.path.normpath(typed).lstrip(b"/") if from_here is None else from_here
+    return _below(zone, os.path.join(os.fsencode(zone.path), typed)) if from_here is None else from_here
 
 
 def _below(zone: DropZone, absolute: bytes) -> bytes | None:

@@ -18,6 +18,7 @@ import pytest
 import urllib3
 
 from tests.doubles.moto_server import MotoServer
+from tests.doubles.opensearch_server import opensearch
 
 PATIENCE_SECONDS = 30.0
 
@@ -193,3 +194,19 @@ def test_long_upload_is_left_within_ten_seconds_and_resumed(host: Host, moto: Mo
     assert upload["Key"] in host.objects()
     assert not host.s3.list_multipart_uploads(Bucket="bucket").get("Uploads")
     assert not (host.zone / "bucket" / "long").exists()
+
+
+def test_index_that_is_away_delays_nothing_but_the_search(host: Host) -> None:
+    """The pass does all its work, says that the index is behind by its exit code, and catches up when the index is there."""
+    (host.zone / "bucket" / "file").write_bytes(b"content")
+    time.sleep(1.1)
+
+    away = host.start("run", "--once", "--json", S3BATCH_OPENSEARCH_URL="http://127.0.0.1:1")
+    out, err = away.communicate(timeout=PATIENCE_SECONDS)
+
+    assert (5, 1) == (away.returncode, json.loads(out)["released"]), err
+    with opensearch() as index:
+        back = host.start("run", "--once", S3BATCH_OPENSEARCH_URL=index.endpoint)
+        _, err = back.communicate(timeout=PATIENCE_SECONDS)
+        assert 0 == back.returncode, err
+        assert 1 == len(index.documents)

@@ -62,7 +62,9 @@ def record(batch: str, count: int, *, bucket: str = "bucket", day: float = 0, si
     )
 
 
-def add(catalogue: SqliteCatalogue, batch: str, inside: Iterable[Member], *, bucket: str = "bucket", day: float = 0) -> ArchiveRecord:
+def add(
+    catalogue: SqliteCatalogue, batch: str, inside: Iterable[Member], *, bucket: str = "bucket", day: float = 0
+) -> ArchiveRecord:
     """Catalogue an archive and return its record."""
     listed = list(inside)
     made = record(batch, len(listed), bucket=bucket, day=day)
@@ -82,7 +84,7 @@ def opened(folder: Path, name: str = "catalogue.db") -> Iterator[SqliteCatalogue
 
 def stored(store: MemoryStore, batch: str, inside: list[Member], *, bucket: str = "bucket", day: float = 0) -> ArchiveRecord:
     """Put an archive and its manifest into `store`, as the agent would, and return the archive's record."""
-    data = batch.encode() * 1000
+    data = batch.encode().ljust(100_000)
     draft = record(batch, len(inside), bucket=bucket, day=day)
     info = store.seed(draft.ref, data, storage_class=StorageClass.DEEP_ARCHIVE, metadata={BATCH_MARK: batch})
     made = replace(draft, size=info.size, crc64nvme=str(info.crc64nvme))
@@ -92,7 +94,11 @@ def stored(store: MemoryStore, batch: str, inside: list[Member], *, bucket: str 
 
 def contents(catalogue: SqliteCatalogue) -> list[tuple[ArchiveRecord, list[Member]]]:
     """Return all that a catalogue knows, in an order of its own."""
-    known = {entry.archive.ref: entry.archive for bucket in catalogue.buckets() for entry in catalogue.below(bucket, b"", every_version=True)}
+    known = {
+        entry.archive.ref: entry.archive
+        for bucket in catalogue.buckets()
+        for entry in catalogue.below(bucket, b"", every_version=True)
+    }
     return [
         (archive, [entry.member for entry in catalogue.members(ref.bucket, ref.key)])
         for ref, archive in sorted(known.items(), key=lambda item: str(item[0]))

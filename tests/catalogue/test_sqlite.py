@@ -32,6 +32,7 @@ def pages(catalogue: SqliteCatalogue, query: Query) -> list[list[str]]:
 
 
 def listed(catalogue: SqliteCatalogue, prefix: str = "", bucket: str = "bucket") -> list[tuple[bytes, int]]:
+    """Return the keys of a listing, each with the number of its versions."""
     return [(one.key, one.versions) for one in catalogue.ls(bucket, prefix.encode())]
 
 
@@ -66,7 +67,7 @@ def test_adding_again_changes_nothing(catalogue: SqliteCatalogue) -> None:
 @pytest.mark.parametrize("count", [0, 1, 3])
 def test_wrong_count_adds_nothing(catalogue: SqliteCatalogue, count: int) -> None:
     """An archive whose members are not as many as its record says is not catalogued at all."""
-    with pytest.raises(Permanent, match="2 members came|0 members came") as refused:
+    with pytest.raises(Permanent, match=r"[02] members came") as refused:
         catalogue.add(record("one", count), members("a", "b") if count else [])
 
     assert refused.value.subject == "archive s3://bucket/in/one.tar"
@@ -124,7 +125,7 @@ def test_find_by_words(catalogue: SqliteCatalogue, words: tuple[str, ...], expec
     """All words must be in the key, anywhere, in any case, short ones too; nothing in them is special."""
     add(catalogue, "one", members("in/Report-March.PDF", "in/annual report.pdf", "in/café/menu.txt", 'in/"quo"te.txt'))
 
-    assert expected == sorted(found(catalogue, *words))
+    assert sorted(expected) == sorted(found(catalogue, *words))
 
 
 def test_trigrams_alone_are_no_hit(catalogue: SqliteCatalogue) -> None:
@@ -392,14 +393,13 @@ def test_listing_may_be_left_and_interleaved(catalogue: SqliteCatalogue) -> None
     add(catalogue, "one", members(*(f"{number:05}" for number in range(3_000))))
     listing = catalogue.ls("bucket", b"")
     first = next(listing)
-    others: list[int] = []
 
-    writer = threading.Thread(target=lambda: (add(catalogue, "two", members("x"), day=1), others.append(1)))
+    writer = threading.Thread(target=add, args=(catalogue, "two", members("x")), kwargs={"day": 1})
     writer.start()
     writer.join()
 
-    assert (b"00000", [1]) == (first.key, others)
-    assert 3_000 == len(list(listing))
+    assert (b"00000", 1) == (first.key, len(catalogue.versions(b"x")))
+    assert 3_000 == sum(1 for _ in listing)
 
 
 def test_buckets(catalogue: SqliteCatalogue) -> None:

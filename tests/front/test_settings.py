@@ -120,6 +120,7 @@ def test_every_setting_can_be_given_as_a_variable() -> None:
         "BUCKET_OWNER": "012345678901",
         "DUTIES": "pack,index",
         "RESTORE_DIR": "/restored",
+        "THAW_POLL": "10m",
         "OPENSEARCH_URL": "https://search.example.org:9200/base",
         "IGNORE": "*.upload,_*",
         "BUILD_WORKERS": "3",

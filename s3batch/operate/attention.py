@@ -1,0 +1,38 @@
+"""What of a status needs a person: what will not get better by itself. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from s3batch.operate.status import Status
+from s3sync.dropzone.reasons import MEANINGS, Reason
+from s3sync.dropzone.remedies import remedy
+
+
+def needs_a_person(status: Status) -> list[str]:
+    """Return a sentence for each thing somebody has to look at; none where all is well."""
+    return [*_unreleased(status), *_buckets(status), *_held(status), *(each.detail for each in status.degraded)]
+
+
+def _unreleased(status: Status) -> Iterator[str]:
+    for reason, files in status.unreleased.items():
+        yield f"{_files(files)} archived and could not be removed: {reason}. {remedy(reason).sentence}"
+
+
+def _buckets(status: Status) -> Iterator[str]:
+    for name, bucket in status.buckets.items():
+        if bucket.parked and bucket.last_error is not None:
+            yield f"bucket {name}: {bucket.last_error.error}"
+
+
+def _held(status: Status) -> Iterator[str]:
+    if status.backlog is None:
+        return
+    for reason, files in status.backlog.held.items():
+        known = remedy(reason)
+        if known.lasting and reason != Reason.UNRELEASABLE:  # those are told of above, with why
+            yield f"{_files(files)} left alone as {reason}: {MEANINGS[Reason(reason)]}. {known.sentence}"
+
+
+def _files(count: int) -> str:
+    return "1 file is" if count == 1 else f"{count:,} files are"

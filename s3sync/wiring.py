@@ -1,0 +1,131 @@
+"""What both programs are wired with: who is told, the state folder, S3, the drop zone, and the locks on them."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import ClassVar, Self
+
+from s3sync.dropzone.locks import hold
+from s3sync.dropzone.zone import DropZone
+from s3sync.errors import Preflight
+from s3sync.events import Degraded, Event, Listener, Listeners
+from s3sync.loop import StopFlag
+from s3sync.observe.logs import LogListener
+from s3sync.observe.syslog import SyslogListener
+from s3sync.output import Output
+from s3sync.settings import CommonSettings
+from s3sync.store.s3 import S3Store
+
+
+class Wiring:
+    """The parts for one set of settings, each made when it is first asked for. A context: what was opened is closed with it."""
+
+    PROGRAM: ClassVar[str]
+    QUARANTINE: ClassVar[bytes]
+    """The name of the quarantine where the settings give none."""
+
+    settings: CommonSettings
+
+    def __init__(self, output: Output) -> None:
+        """Open nothing yet; a subclass has set `settings`."""
+        self.output = output
+        self.stop = StopFlag()
+        self.degraded: dict[str, str] = {}
+        """What protection or reach is missing now, by cause."""
+        self._open = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._open.close()
+
+    def now(self) -> datetime:
+        """Return the wall-clock time."""
+        return datetime.now(UTC)
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep, or less if asked to stop."""
+        self.stop.wait(seconds)
+
+    @property
+    def host(self) -> str:
+        """The name of this host."""
+        return socket.gethostname()
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the state folder and the drop zone. Raises `Locked`, naming who holds them, and `Preflight`."""
+        note = self.state_folder / "agent.json"
+        with hold(self.state_folder, note=note, host=self.host), hold(self.zone.path):
+            yield
+
+    @cached_property
+    def listener(self) -> Listener:
+        """Who is told of events."""
+        settings = self.settings
+        log = LogListener(settings.log_level)
+        if settings.rsyslog_host is None:
+            return self._once_degraded(log)
+        syslog = SyslogListener(
+            settings.rsyslog_host, settings.rsyslog_port, program=self.PROGRAM, level=settings.log_level, now=self.now
+        )
+        return self._once_degraded(Listeners([log, self._open.enter_context(syslog)]))
+
+    @cached_property
+    def state_folder(self) -> Path:
+        """The state folder, made private where it is missing. Raises `Preflight`."""
+        return made(self.settings.state, self.settings.variable("state"))
+
+    @cached_property
+    def store(self) -> S3Store:
+        """S3, as AWS's own variables say."""
+        settings = self.settings
+        store = S3Store(
+            bucket_owner=settings.bucket_owner,
+            part_size=settings.part_size,
+            threshold=settings.part_size,
+            upload_threads=settings.upload_threads,
+            stopping=self.stop,
+        )
+        self._open.callback(store.close)
+        return store
+
+    @cached_property
+    def zone(self) -> DropZone:
+        """The drop zone, opened. Raises `Preflight` where it is not there."""
+        settings = self.settings
+        try:
+            zone = DropZone.open(settings.folder, quarantine=settings.quarantine, quarantine_name=self.QUARANTINE)
+        except OSError as error:
+            hint = f"Make the folder, or set {settings.variable('folder')}"
+            raise Preflight(str(settings.folder), f"cannot be opened as drop zone: {error.strerror}", hint) from error
+        return self._open.enter_context(zone)
+
+    def _once_degraded(self, listener: Listener) -> Listener:
+        """Return `listener`, told only once of each cause that degrades the work; what the causes are is kept here."""
+
+        def told(event: Event) -> None:
+            if isinstance(event, Degraded):
+                known = event.cause in self.degraded
+                self.degraded[event.cause] = event.detail
+                if known:
+                    return
+            listener(event)
+
+        return told
+
+
+def made(folder: Path, variable: str) -> Path:
+    """Make a private folder where it is missing, and return it. Raises `Preflight`."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise Preflight(str(folder), f"cannot be made: {error.strerror}", f"Make it, or set {variable}") from error
+    return folder

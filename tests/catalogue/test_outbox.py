@@ -1,0 +1,330 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from s3batch.catalogue.documents import documents_of
+from s3batch.catalogue.opensearch import OpenSearchIndex
+from s3batch.catalogue.outbox import ArchiveIndexed, DocumentSetAside, DrainReport, IndexAway, Outbox, enqueue
+from s3batch.catalogue.sqlite import SqliteCatalogue
+from s3batch.model import ArchiveRecord, Reservation
+from s3sync.errors import Transient
+from s3sync.events import Event
+from s3sync.statedb import StateDb
+from s3sync.store.contract import ObjectRef
+from tests.catalogue.examples import BEGIN, add, members
+from tests.doubles.http_server import LOST, Asked, Reply
+from tests.doubles.opensearch_server import OpenSearchServer, error, opensearch
+
+
+@dataclass
+class Room:
+    """An outbox between a catalogue and a server."""
+
+    db: StateDb
+    catalogue: SqliteCatalogue
+    server: OpenSearchServer
+    index: OpenSearchIndex
+    told: list[Event] = field(default_factory=list)
+    waits: list[float] = field(default_factory=list)
+    stop_after: int | None = None
+    now: datetime = BEGIN + timedelta(days=30)
+
+    def __post_init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin again, as a new process would."""
+        self.outbox = Outbox(
+            self.db, self.catalogue, self.index, listener=self.told.append, jitter=self._longest, stopping=self._stopping
+        )
+
+    def enqueue(self, archive: ArchiveRecord) -> None:
+        """Put an archive in, as the pack journal does."""
+        reservation = Reservation(
+            id=archive.batch,
+            archive=archive.ref,
+            manifest=archive.manifest,
+            created=archive.created,
+            storage_class=archive.storage_class,
+            host=archive.host,
+            tool=archive.tool,
+        )
+        with self.db.write() as connection:
+            enqueue(connection, reservation)
+
+    def put(self, batch: str, *keys: str, day: float = 0) -> ArchiveRecord:
+        """Catalogue an archive and put it in."""
+        archive = add(self.catalogue, batch, members(*keys), day=day)
+        self.enqueue(archive)
+        return archive
+
+    def drain(self, after: float = 0) -> DrainReport:
+        """Drain, so many seconds later."""
+        self.now += timedelta(seconds=after)
+        return self.outbox.drain(self.now)
+
+    def keys(self) -> list[str]:
+        """Return the keys of the documents in the order they arrived."""
+        return [source["key"] for source in self.server.documents.values()]
+
+    def _longest(self, longest: float) -> float:
+        self.waits.append(longest)
+        return longest
+
+    def _stopping(self) -> bool:
+        return self.stop_after is not None and len(self.server.bulks) >= self.stop_after
+
+
+@pytest.fixture
+def room(catalogue: SqliteCatalogue, tmp_path: Path) -> Iterator[Room]:
+    """Return an outbox that sends to a server on loopback."""
+    with opensearch() as server, StateDb.open(tmp_path / "journal.db") as db:
+        index = OpenSearchIndex(server.endpoint, timeout_seconds=5)
+        yield Room(db, catalogue, server, index)
+        index.close()
+
+
+def test_everything_is_sent_once_oldest_first(room: Room) -> None:
+    """Every member becomes one document, archives in the order of their creation; then nothing is behind."""
+    for day in (2, 0, 1):
+        room.put(f"b{day}", f"{day}/a", f"{day}/b", day=day)
+
+    report = room.drain()
+
+    assert (3, 6, 0, 0, None) == (report.archives, report.documents, report.set_aside, report.behind.archives, report.failure)
+    assert ["0/a", "0/b", "1/a", "1/b", "2/a", "2/b"] == room.keys()
+    assert ["b0", "b1", "b2"] == [event.batch for event in room.told if isinstance(event, ArchiveIndexed)]
+    assert 3 == len(room.server.bulks)
+
+
+def test_documents_are_as_made(room: Room) -> None:
+    """What arrives is the document, under its index and id."""
+    room.put("b", "in/é\n.txt")
+
+    room.drain()
+
+    (entry,) = room.catalogue.versions("in/é\n.txt".encode())
+    made = documents_of(entry, 0)
+    assert [(made.index, made.id)] == list(room.server.documents)
+
+
+def test_putting_in_twice_is_once(room: Room) -> None:
+    """An archive that is in already is not in twice, and one that was sent may be sent again without harm."""
+    archive = room.put("b", "a", "b")
+    room.enqueue(archive)
+    assert 1 == room.outbox.behind().archives
+    room.drain()
+    room.enqueue(archive)
+
+    report = room.drain()
+
+    assert (1, 2) == (report.archives, len(room.server.documents))
+
+
+def test_many_members_go_in_several_bulks(room: Room) -> None:
+    """A large archive goes in bulks of at most a thousand documents."""
+    room.put("b", *(f"{number:05}" for number in range(2_500)))
+
+    report = room.drain()
+
+    assert ([1000, 1000, 500], 2_500, 2_500) == (room.server.bulks, report.documents, len(room.server.documents))
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        LOST,
+        error(429, "rejected_execution_exception"),
+        error(500, "exception"),
+        error(503, "unavailable"),
+        error(401, "security_exception"),
+        error(403, "cluster_block_exception"),
+        error(404, "index_not_found_exception"),
+        Reply(status=502, body=b"<html>proxy</html>", headers={"content-type": "text/html"}),
+        Reply(body=b'{"items":[]}', headers={"content-type": "application/json"}),
+        Reply(body=b'{"items":', headers={"content-type": "application/json"}),
+        Reply(body=b"hello", headers={"content-type": "text/plain"}),
+        Reply(body=b'{"items":[', says_length=500, headers={"content-type": "application/json"}),
+    ],
+)
+def test_a_server_that_cannot(room: Room, reply: Reply) -> None:
+    """Whatever the server as a whole cannot, nothing is lost or given up: it waits, and sends when the server can again."""
+    room.put("b", "a", "b")
+    room.server.before = lambda _asked: reply
+
+    failed = room.drain()
+    room.server.before = lambda _asked: None
+    report = room.drain(after=10)
+
+    assert isinstance(failed.failure, Transient)
+    assert "\n" not in str(failed.failure)
+    assert (1, BEGIN) == (failed.behind.archives, failed.behind.since)
+    assert (1, 2, None) == (report.archives, len(room.server.documents), report.failure)
+
+
+def test_nobody_listens(catalogue: SqliteCatalogue, tmp_path: Path) -> None:
+    """A server that is not there is a reason to wait, and its password is in no message."""
+    with opensearch() as server:
+        gone = server.endpoint.replace("http://", "http://user:secret@")
+    with StateDb.open(tmp_path / "journal.db") as db:
+        index = OpenSearchIndex(gone, timeout_seconds=5)
+        room = Room(db, catalogue, server, index)
+        room.put("b", "a")
+
+        failure = room.drain().failure
+        index.close()
+
+    assert failure is not None
+    assert "cannot be reached" in str(failure)
+    assert "secret" not in str(failure)
+
+
+def test_waits_grow_and_end_with_success(room: Room) -> None:
+    """Each failure doubles the longest wait, up to five minutes; nobody is asked before it is over; a success ends it."""
+    room.put("b", "a")
+    room.server.before = lambda _asked: error(503, "unavailable")
+    for _ in range(12):
+        room.drain(after=300)
+    asked = len(room.server.requests)
+
+    room.drain(after=299)
+
+    assert asked == len(room.server.requests) == 12
+    assert [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300] == room.waits
+    assert list(range(1, 13)) == [event.attempt for event in room.told if isinstance(event, IndexAway)]
+    room.server.before = lambda _asked: None
+    assert 1 == room.drain(after=300).archives
+
+
+def test_answer_lost_after_the_effect(room: Room) -> None:
+    """Documents that arrived although the answer was lost are not doubled by sending them again."""
+    room.put("b", "a", "b")
+    room.server.after = lambda _reply: LOST
+    room.drain()
+    room.server.after = lambda reply: reply
+
+    report = room.drain(after=10)
+
+    assert ([2, 2], 2, None) == (room.server.bulks, len(room.server.documents), report.failure)
+
+
+def test_poisonous_document_blocks_nobody(room: Room) -> None:
+    """A document the index will never take is set aside with the reason; the others, and the next archives, go through."""
+    room.put("b0", "a", "poison", "c")
+    room.put("b1", "d", day=1)
+    room.server.judge = lambda source: (400, "mapper_parsing_exception") if source["key"] == "poison" else None
+
+    report = room.drain()
+
+    assert (["a", "c", "d"], 1, 0) == (room.keys(), report.set_aside, report.behind.archives)
+    assert 1 == room.outbox.behind().set_aside
+    (told,) = (event for event in room.told if isinstance(event, DocumentSetAside))
+    assert (1, "mapper_parsing_exception: because of the test") == (told.ordinal, told.reason)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (429, "rejected_execution_exception"),
+        (503, "unavailable_shards_exception"),
+        (403, "cluster_block_exception"),
+        (404, "index_not_found_exception"),
+        (400, "validation_exception"),
+        (400, "index_closed_exception"),
+    ],
+)
+def test_document_that_has_to_wait(room: Room, status: int, kind: str) -> None:
+    """Where a single document is refused for now, it goes on from there later, and nothing is set aside."""
+    room.put("b", "a", "b", "c")
+    room.server.judge = lambda source: (status, kind) if source["key"] == "b" else None
+
+    failed = room.drain()
+    room.server.judge = lambda _source: None
+    report = room.drain(after=10)
+
+    assert failed.failure is not None
+    assert kind in failed.failure.wrong
+    assert (1, 0, [3, 2]) == (failed.documents, failed.set_aside, room.server.bulks)
+    assert (["a", "b", "c"], 0) == (sorted(room.keys()), report.behind.archives)
+
+
+def test_whole_body_refused_is_halved(room: Room) -> None:
+    """A body refused as a whole is halved until only the document at fault is set aside."""
+    room.put("b", *"abcdefgh")
+    room.server.before = lambda asked: error(400, "illegal_argument_exception") if _holds(asked, "f") else None
+
+    report = room.drain()
+
+    assert (sorted("abcdegh"), 1, 0) == (sorted(room.keys()), report.set_aside, report.behind.archives)
+
+
+def test_body_too_large_is_halved(room: Room) -> None:
+    """A server that takes only small bodies gets small bodies."""
+    room.put("b", *(f"{number:03}" for number in range(100)))
+    room.server.before = lambda asked: error(413, "too_large") if len(_unpacked(asked)) > 10_000 else None
+
+    room.drain()
+
+    assert 100 == len(room.server.documents)
+
+
+def test_killed_in_the_middle(room: Room) -> None:
+    """A process that stops between two bulks goes on where it was: what was noted is not sent again."""
+    room.put("b", *(f"{number:05}" for number in range(3_000)))
+    room.stop_after = 2
+    first = room.drain()
+    room.stop_after = None
+    room.restart()
+
+    second = room.drain()
+
+    assert (2_000, 1_000, [1000, 1000, 1000]) == (first.documents, second.documents, room.server.bulks)
+    assert 3_000 == len(room.server.documents)
+
+
+def test_archive_the_catalogue_does_not_know(room: Room) -> None:
+    """An archive that is not in the catalogue waits by itself; others pass it, and it goes when the catalogue is rebuilt."""
+    lost = replace(add(room.catalogue, "x", members("x")), batch="lost", ref=ObjectRef("bucket", "in/lost.tar"))
+    room.enqueue(lost)
+    room.put("b", "a", day=1)
+
+    first = room.drain()
+    room.catalogue.add(lost, members("found"))
+    second = room.drain(after=10)
+
+    assert (1, 1, None) == (first.archives, first.behind.archives, first.failure)
+    assert (["a", "found"], 0) == (room.keys(), second.behind.archives)
+
+
+def test_rolled_back_transaction_puts_nothing_in(room: Room) -> None:
+    """An archive is in the outbox exactly if the caller's transaction was committed."""
+    archive = add(room.catalogue, "b", members("a"))
+    reservation = Reservation(
+        id="b",
+        archive=archive.ref,
+        manifest=archive.manifest,
+        created=archive.created,
+        storage_class=archive.storage_class,
+        host="h",
+        tool="t",
+    )
+    with pytest.raises(ZeroDivisionError), room.db.write() as connection:
+        enqueue(connection, reservation)
+        1 / 0  # noqa: B018 - any error
+
+    assert 0 == room.outbox.behind().archives
+
+
+def _unpacked(asked: Asked) -> bytes:
+    import gzip
+
+    return gzip.decompress(asked.body) if asked.headers.get("content-encoding") == "gzip" else asked.body
+
+
+def _holds(asked: Asked, key: str) -> bool:
+    return f'"key":"{key}"' in _unpacked(asked).decode()

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from s3sync.dropzone.recover import RecoverReport, recover
+from s3sync.dropzone.release import release
+from s3sync.dropzone.slots import Slots
+from s3sync.dropzone.zone import DropZone
+from tests.dropzone.zones import PROOF, no_sleep, originals
+from tests.support import Tree, assert_tree, tree
+
+QUARANTINE = ".s3batch-quarantine"
+
+
+def _died_after_moving_in(root: Path, batch: str, *paths: bytes) -> None:
+    """Leave `paths` in the slots of a batch, as a killed agent does."""
+    members = originals(root, *paths)
+    (root / QUARANTINE).mkdir(0o700, exist_ok=True)
+    with DropZone.open(root) as zone:
+        quarantine_fd = os.open(root / QUARANTINE, os.O_RDONLY)
+        slots = Slots(zone, QUARANTINE.encode(), quarantine_fd, batch)
+        slots.note(members)
+        for member in members:
+            parent = os.open(os.path.join(os.fsencode(root), os.path.dirname(member.path)), os.O_RDONLY)
+            slots.move_in(parent, os.path.basename(member.path), member.ordinal)
+            os.close(parent)
+        os.close(slots.fd)
+        os.close(quarantine_fd)
+
+
+def _recover(root: Path, *known: str) -> RecoverReport:
+    with DropZone.open(root) as zone:
+        return recover(zone, set(known))
+
+
+def test_slots_of_a_batch_nobody_knows_are_given_back(tmp_path: Path) -> None:
+    """With the journal lost, the note beside the slots says where they belong."""
+    content: Tree = {b"bucket/a/1": "one", b"bucket/\n\xff": "two"}
+    tree(tmp_path, content)
+    _died_after_moving_in(tmp_path, "lost", b"bucket/a/1", b"bucket/\n\xff")
+
+    report = _recover(tmp_path)
+
+    assert [b"bucket/a/1", b"bucket/\n\xff"] == [kept.path for kept in report.given_back]
+    assert () == report.strays
+    assert_tree(tmp_path, content)
+    assert [] == os.listdir(tmp_path / QUARANTINE)
+
+
+def test_a_name_taken_meanwhile_is_not_replaced(tmp_path: Path) -> None:
+    """Both versions are kept, the older one displaced."""
+    tree(tmp_path, {"bucket/1": "old"})
+    _died_after_moving_in(tmp_path, "lost", b"bucket/1")
+    tree(tmp_path, {"bucket/1": "new"})
+
+    [kept] = _recover(tmp_path).given_back
+
+    displaced = f"{QUARANTINE}/displaced/lost.0/bucket/1"
+    assert displaced.encode() == kept.path
+    assert_tree(tmp_path, {"bucket/1": "new", displaced: "old"})
+
+
+def test_slots_of_a_known_batch_wait_for_its_release(tmp_path: Path) -> None:
+    """The release that is repeated knows more: it may remove them."""
+    tree(tmp_path, {"bucket/1": "one"})
+    members = originals(tmp_path, b"bucket/1")
+    _died_after_moving_in(tmp_path, "known", b"bucket/1")
+
+    report = _recover(tmp_path, "known")
+    with DropZone.open(tmp_path) as zone:
+        released = release(zone, "known", members, PROOF, sleep=no_sleep)
+
+    assert RecoverReport((), ()) == report
+    assert 1 == released.released
+    assert [] == os.listdir(tmp_path / QUARANTINE)
+
+
+def test_a_slot_without_a_note_stays_and_is_reported(tmp_path: Path) -> None:
+    """Nobody knows where it came from; it is neither guessed nor removed."""
+    tree(tmp_path, {f"{QUARANTINE}/lost/0": "x", f"{QUARANTINE}/lost/origins": b"1\0bucket/one\x002\0buck"})
+    (tmp_path / QUARANTINE).chmod(0o700)
+
+    reports = [_recover(tmp_path) for _ in range(2)]
+
+    assert [RecoverReport((), (f"{QUARANTINE}/lost/0".encode(),))] * 2 == reports
+    assert (tmp_path / QUARANTINE / "lost/0").exists()
+
+
+def test_what_is_empty_goes(tmp_path: Path) -> None:
+    """Folders of finished batches, empty little drop zones, and probes; not what holds a file."""
+    full = f"{QUARANTINE}/displaced/old.1/bucket/file"
+    tree(
+        tmp_path,
+        {
+            QUARANTINE: {"done/origins": b"0\0bucket/x\0", "displaced/old.0/bucket/a": None, ".s3batch-probe-1": ""},
+            full: "x",
+            "bucket": None,
+        },
+    )
+    (tmp_path / QUARANTINE).chmod(0o700)
+
+    report = _recover(tmp_path)
+
+    assert RecoverReport((), ()) == report
+    assert_tree(tmp_path, {full: "x"})
+    assert ["displaced"] == os.listdir(tmp_path / QUARANTINE)
+    assert ["old.1"] == os.listdir(tmp_path / QUARANTINE / "displaced")
+
+
+def test_without_a_quarantine_there_is_nothing_to_recover(tmp_path: Path) -> None:
+    """And none is made."""
+    tree(tmp_path, {"bucket": None})
+
+    assert RecoverReport((), ()) == _recover(tmp_path)
+    assert ["bucket"] == os.listdir(tmp_path)
