@@ -173,17 +173,13 @@ class App(Wiring):
         self._open.callback(index.close)
         return Outbox(self.journal_db, self.catalogue, index, listener=self.listener, stopping=self.stop)
 
-    def _enqueue(self, connection: Connection, reservation: Reservation) -> None:
-        if self.outbox is not None:
-            enqueue(connection, reservation)
-
     def _steps(self) -> Steps:
         return Steps(
             store=self.store,
             journal=self.journal,
             spool=self.spool,
             catalogue=self.catalogue,
-            enqueue=self._enqueue,
+            enqueue=_never if self.outbox is None else enqueue,
             releaser=self._release,
             unreleased=self.unreleased,
         )
@@ -198,3 +194,7 @@ class App(Wiring):
             threads=self.settings.release_threads,
             prune=self.settings.prune_folders,
         )
+
+
+def _never(_connection: Connection, _reservation: Reservation) -> None:
+    """Put nothing into the outbox: there is no index to be told."""
