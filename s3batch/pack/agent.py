@@ -90,9 +90,16 @@ class PackAgent:
                 pipeline.run(plan(self._candidates(ladder), limits, self._clocks.wall_ns()))
             finally:
                 pipeline.finish()
-        waits = (self._standards.quiet.soonest_seconds, yard.parked.soonest_seconds())
-        self.tally.again_seconds = min((wait for wait in waits if wait is not None), default=None)
+        self.tally.again_seconds = self._again_seconds()
         return self.tally
+
+    def _again_seconds(self) -> float | None:
+        """In how many seconds a file is quiet, a bucket is tried again, or a batch closes by its age, whichever is first."""
+        waits = [self._standards.quiet.soonest_seconds, self._yard.parked.soonest_seconds()]
+        if self.tally.oldest_waiting_ns is not None:
+            closes_ns = self.tally.oldest_waiting_ns + self._limits.quiet_ns + self._limits.max_age_ns
+            waits.append(max(0.0, (closes_ns - self._clocks.wall_ns()) / 1e9))
+        return min((wait for wait in waits if wait is not None), default=None)
 
     def _candidates(self, ladder: Ladder) -> Iterator[Candidate]:
         for found in scan(self._zone, ladder, self._find):

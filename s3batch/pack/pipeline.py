@@ -96,7 +96,7 @@ class Pipeline:
                 self._tally.interrupted = True
                 return
             if isinstance(item, Waiting):
-                self._tally.leave("batch_not_full", item.members)
+                self._tally.wait(item)
             elif self._yard.parked.waits(item.bucket):
                 self._tally.leave("bucket_parked", len(item.candidates))
             elif not self._launch(item):

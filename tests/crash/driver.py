@@ -63,8 +63,8 @@ def install(steps: Steps) -> None:
     steps.wrap(os, "unlink", "unlink")
     steps.wrap(os, "fsync", "fsync")
     steps.wrap(syscalls, "flush_filesystem", "syncfs")
-    app.CARRIERS = 1
-    app.WorkerPool = _InLinePool  # type: ignore[misc,assignment]  # one process, one order
+    vars(app)["CARRIERS"] = 1
+    vars(app)["WorkerPool"] = _InLinePool
 
 
 class _InLinePool(workers.InLine):

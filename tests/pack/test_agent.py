@@ -333,6 +333,17 @@ def test_partial_batch_waits_in_the_daemon_and_not_in_a_single_pass(bench: Bench
     assert 1 == bench.run(close_all=True).archives
 
 
+def test_pass_says_when_the_next_one_has_something_to_do(make: Make) -> None:
+    """When a batch closes by its age, not at the next scan some minutes later."""
+    bench = make(limits=Limits(max_bytes=1 << 20, max_members=9, max_age_ns=86_400 * 10**9 + 3600 * 10**9, quiet_ns=QUIET_NS))
+    bench.drop("a/1")
+
+    again_seconds = bench.run(close_all=False).again_seconds
+
+    assert again_seconds is not None
+    assert 3600 <= again_seconds < 3600 + 120
+
+
 def test_stray_spool_folders_are_swept_at_the_start(make: Make, tmp_path: Path) -> None:
     """What no batch of the journal owns costs disk and nothing else."""
     stray = tmp_path / "spool" / "20200101T000000-abc"
