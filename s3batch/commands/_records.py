@@ -19,6 +19,7 @@ def open_records(app: App) -> Records:
         journal=app.journal if journal else None,
         unreleased=app.unreleased if journal else None,
         catalogue=app.catalogue if catalogue else None,
+        outbox=app.outbox if journal and catalogue else None,
     )
 
 

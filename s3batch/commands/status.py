@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 from s3batch.app import App
+from s3batch.catalogue.outbox import Behind
 from s3batch.commands._records import open_records
 from s3batch.operate.attention import needs_a_person
 from s3batch.operate.status import BucketStatus, Question, Status, status
@@ -80,6 +81,13 @@ def _record(found: Status, attention: list[str]) -> dict[str, object]:
             "limit_bytes": found.spool.limit_bytes,
             "free_bytes": found.spool.free_bytes,
         },
+        "index": None
+        if found.index is None
+        else {
+            "archives_behind": found.index.archives,
+            "since": None if found.index.since is None else rfc3339(found.index.since),
+            "set_aside": found.index.set_aside,
+        },
         "attention": attention,
     }
 
@@ -123,6 +131,8 @@ def _facts(found: Status, app: App) -> list[tuple[str, str]]:
             ("requests", _counts(found.requests, "none")),
             ("not removed", _counts(found.unreleased, "none: every archived file is out of the drop zone")),
         ]
+    if found.index is not None:
+        facts.append(("index", _index(found.index)))
     spool = found.spool
     taken = f"{human_size(spool.bytes)} of {human_size(spool.limit_bytes)}"
     facts.append(("spool", f"{taken}, and {human_size(spool.free_bytes)} free on its disk"))
@@ -160,6 +170,12 @@ def _archives(found: Status) -> str:
         return f"no catalogue yet{last}"
     known = found.catalogue
     return f"{known['archives']:,} in the catalogue, {known['members']:,} members, {human_size(known['bytes'])}{last}"
+
+
+def _index(behind: Behind) -> str:
+    if behind.since is None:
+        return "up to date"
+    return f"{behind.archives:,} archives behind, since {human_time(behind.since)}"
 
 
 def _counts(counts: Mapping[str, int], none: str) -> str:

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import argparse
 import functools
-import os
 import time
 
 from s3batch.app import App
-from s3batch.catalogue.targets import SCHEME, member_uri
+from s3batch.catalogue.targets import member_uri
 from s3batch.commands import _records
 from s3batch.operate.why import Known, what_is_known
-from s3sync import keys
 from s3sync.commands import _why
-from s3sync.dropzone.why import in_zone
+from s3sync.dropzone.why import Kind
 from s3sync.dropzone.writers import ignore_lease_signals, snapshot
-from s3sync.dropzone.zone import DropZone
-from s3sync.errors import Exit, Usage, gravest
+from s3sync.errors import Exit, gravest
 from s3sync.output import Output, human_time
 from s3sync.times import parse_utc, rfc3339, to_ns
 
 HELP = "Say of each path which rules it passes, which one holds it back, and what would have to happen."
 EPILOG = """PATH is absolute, or relative to the current folder or to the drop zone; s3://bucket/key names the file dropped for
-that key. Nothing is changed. The rules come in the order a pass asks them; the first that says NO is the one that counts.
+that key. Nothing is changed. The rules come in the order a pass asks them; the first that says YES is the one that counts.
 Exit codes: 0 all are eligible, 3 some are held, 4 some are not there.
 
 examples:
@@ -40,29 +37,11 @@ def run(args: argparse.Namespace, app: App) -> Exit:
     """Explain each path. Raises `Usage` for one outside the drop zone."""
     ignore_lease_signals()
     app.quiet.begin_pass(wall_ns=to_ns(app.now()), monotonic_ns=time.monotonic_ns())
-    typed = [_typed(path) for path in args.paths]
-    paths = [_path(app.zone, shown, raw) for shown, raw in typed]
+    asked = [_why.named(app.zone, text) for text in args.paths]
     look = functools.cache(snapshot)
+    paths = [path for _, path in asked]
     known = what_is_known(paths, app.zone, app.standards, _records.open_records(app), look=look)
-    return gravest(_show(shown, about, app.output) for (shown, _), about in zip(typed, known, strict=True))
-
-
-def _typed(path: str) -> tuple[bytes, bytes]:
-    """Return a path as it is shown again, and as it is looked up."""
-    if not path.startswith(SCHEME):
-        raw = keys.parse(path)
-        return raw, raw
-    bucket, _, key = path.removeprefix(SCHEME).partition("/")
-    return keys.parse(path), os.fsencode(bucket) + b"/" + keys.parse(key)
-
-
-def _path(zone: DropZone, shown: bytes, typed: bytes) -> bytes:
-    path = typed if shown != typed else in_zone(zone, typed, os.getcwdb())
-    if path is None:
-        raise Usage(keys.display(shown), f"is not in the drop zone {zone.path}", "Name a path below it")
-    if path in {b"", b"."}:
-        raise Usage(keys.display(shown), "is the drop zone itself", "Name a path below it")
-    return path
+    return gravest(_show(typed, about, app.output) for (typed, _), about in zip(asked, known, strict=True))
 
 
 def _show(typed: bytes, known: Known, output: Output) -> Exit:
@@ -87,6 +66,10 @@ def _besides(known: Known) -> dict[str, object]:
         found["archive"] = str(newest.archive.ref)
         found["archived_at"] = rfc3339(newest.archive.created)
         found["versions"] = len(known.archived)
+        if known.explained.kind is Kind.MISSING:
+            found["detail"] = (
+                f"{_why.detail(known.explained)}; archived {rfc3339(newest.archive.created)} in {newest.archive.ref}"
+            )
     return found
 
 

@@ -11,7 +11,8 @@ from s3sync.dropzone.remedies import remedy
 
 def needs_a_person(status: Status) -> list[str]:
     """Return a sentence for each thing somebody has to look at; none where all is well."""
-    return [*_unreleased(status), *_buckets(status), *_held(status), *(each.detail for each in status.degraded)]
+    degraded = (each.detail for each in status.degraded)
+    return [*_unreleased(status), *_buckets(status), *_held(status), *_set_aside(status), *degraded]
 
 
 def _unreleased(status: Status) -> Iterator[str]:
@@ -32,6 +33,11 @@ def _held(status: Status) -> Iterator[str]:
         known = remedy(reason)
         if known.lasting and reason != Reason.UNRELEASABLE:  # those are told of above, with why
             yield f"{_files(files)} left alone as {reason}: {MEANINGS[Reason(reason)]}. {known.sentence}"
+
+
+def _set_aside(status: Status) -> Iterator[str]:
+    if status.index is not None and status.index.set_aside:
+        yield f"the fleet's index refused {status.index.set_aside:,} documents for good; the archives themselves are complete"
 
 
 def _files(count: int) -> str:

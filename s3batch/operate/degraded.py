@@ -20,6 +20,7 @@ from s3sync.dropzone.zone import DropZone, Rights
 from s3sync.output import human_duration, human_size
 
 SAMPLED_A_BUCKET = 50
+INDEX_PATIENCE = timedelta(hours=1)
 
 
 class Cause(StrEnum):
@@ -31,6 +32,8 @@ class Cause(StrEnum):
     """Files of other users, and no CAP_LEASE."""
     OVERDUE = "overdue"
     """Finished files wait longer than the settings allow."""
+    INDEX_BEHIND = "index_behind"
+    """The fleet's index has not been told of archives for longer than `INDEX_PATIENCE`."""
     SPOOL_DISK_LOW = "spool_disk_low"
     """Not even one archive fits on the spool's disk."""
 
@@ -69,6 +72,7 @@ def degradations(
     overdue_after: timedelta,
     spool_free: int,
     max_batch_bytes: int,
+    index_waits: timedelta | None = None,
 ) -> tuple[Degradation, ...]:
     """Return what is missing, with the agent's `rights`; sizes are bytes."""
     return (
@@ -76,6 +80,7 @@ def degradations(
         *_forbidden(rights, leases),
         *_overdue(oldest, overdue_after),
         *_spool_disk(spool_free, max_batch_bytes),
+        *_index(index_waits),
     )
 
 
@@ -121,3 +126,9 @@ def _spool_disk(free: int, max_batch_bytes: int) -> Iterator[Degradation]:
     if free < max_batch_bytes:
         detail = f"the spool's disk has {human_size(free)} free, and an archive takes up to {human_size(max_batch_bytes)}"
         yield Degradation(Cause.SPOOL_DISK_LOW, detail)
+
+
+def _index(waits: timedelta | None) -> Iterator[Degradation]:
+    if waits is not None and waits > INDEX_PATIENCE:
+        detail = f"the fleet's index is {human_duration(waits)} behind: archives are safe and found on this host, not yet there"
+        yield Degradation(Cause.INDEX_BEHIND, detail)

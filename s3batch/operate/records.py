@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from s3batch.catalogue.contract import Catalogue
+from s3batch.catalogue.outbox import Behind, Outbox
 from s3batch.pack.journal import PackJournal, Recorded, State
 from s3batch.pack.members import read_member_list
 from s3batch.pack.unreleased import Unreleased, UnreleasedFiles
@@ -29,6 +30,8 @@ class Records:
     journal: PackJournal | None = None
     unreleased: UnreleasedFiles | None = None
     catalogue: Catalogue | None = None
+    outbox: Outbox | None = None
+    """What the fleet's index has yet to be told; None where no index is configured."""
 
     def unfinished(self) -> list[Recorded]:
         """Return the batches on their way, oldest first."""
@@ -42,6 +45,10 @@ class Records:
         """Return the batch on its way that each of `paths` belongs to, for those that do."""
         wanted = frozenset(paths)
         return {path: recorded for recorded in self.unfinished() for path in self._members(recorded) if path in wanted}
+
+    def behind(self) -> Behind | None:
+        """Return how far the fleet's index is behind; None where there is none."""
+        return None if self.outbox is None else self.outbox.behind()
 
     def left_over(self) -> list[Unreleased]:
         """Return the archived originals that could not be removed."""

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
+from s3batch.catalogue.outbox import Behind
 from s3batch.operate.agents import Agent, running_agent
 from s3batch.operate.degraded import Degradation, LeaseSample, degradations
 from s3batch.operate.fill import Fill, share
@@ -94,6 +95,8 @@ class Status:
     fill: Fill
     catalogue: Mapping[str, int] | None
     spool: SpoolStatus
+    index: Behind | None
+    """How far the fleet's index is behind; None where none is configured."""
 
     @property
     def oldest_eligible(self) -> timedelta | None:
@@ -140,6 +143,7 @@ def status(zone: DropZone, records: Records, question: Question) -> Status:
         fill=Fill(0, 0.0) if history is None else _fill(history, question.limits),
         catalogue=None if records.catalogue is None else records.catalogue.statistics(),
         spool=_spool(records.spool, question.spool_limit),
+        index=records.behind(),
     )
     rights = zone.rights if agent is None or agent.rights is None else agent.rights
     overdue_after = timedelta(microseconds=question.limits.max_age_ns / 1000) + 3 * question.scan_interval
@@ -153,8 +157,15 @@ def status(zone: DropZone, records: Records, question: Question) -> Status:
             overdue_after=overdue_after,
             spool_free=found.spool.free_bytes,
             max_batch_bytes=question.limits.max_bytes,
+            index_waits=_index_waits(found),
         ),
     )
+
+
+def _index_waits(found: Status) -> timedelta | None:
+    """Return how long the oldest archive has waited for the index."""
+    since = None if found.index is None else found.index.since
+    return None if since is None else found.now - since
 
 
 @dataclass(slots=True)

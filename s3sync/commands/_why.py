@@ -2,15 +2,40 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 
+from s3sync import keys
 from s3sync.dropzone.ladder import Verdict
 from s3sync.dropzone.reasons import MEANINGS
 from s3sync.dropzone.remedies import REMEDIES
+from s3sync.dropzone.typed import in_zone
 from s3sync.dropzone.why import Explained, Kind
-from s3sync.errors import Exit
+from s3sync.dropzone.zone import DropZone
+from s3sync.errors import Exit, Usage
 from s3sync.keys import display, to_base64
 from s3sync.output import Output, table
+
+SCHEME = "s3://"
+
+
+def named(zone: DropZone, text: str) -> tuple[bytes, bytes]:
+    """Return a path as it was typed, and the path of the zone that it means.
+
+    It is absolute, or relative to the current folder or to the zone, or `s3://bucket/key`; a name that is not UTF-8 may be
+    typed as `base64:...`. Raises `Usage` for one outside, and for the zone itself.
+    """
+    typed = keys.parse(text)
+    if text.startswith(SCHEME):
+        bucket, _, key = text.removeprefix(SCHEME).partition("/")
+        path: bytes | None = os.fsencode(bucket) + b"/" + keys.parse(key)
+    else:
+        path = in_zone(zone, typed, os.getcwdb())
+    if path is None:
+        raise Usage(display(typed), f"is not in the drop zone {zone.path}", "Name a path below it")
+    if not path:
+        raise Usage(display(typed), "is the drop zone itself", "Name a path below it")
+    return typed, path
 
 
 def exit_code(explained: Explained) -> Exit:
@@ -57,6 +82,8 @@ def show(typed: bytes, explained: Explained, output: Output, besides: Iterable[s
     output.text(f"{display(typed)}: {verdict}")
     for sentence in (*sentences, *besides):
         output.text(f"  {sentence}")
+    if explained.kind is Kind.MISSING and explained.refusal is None:
+        return
     rows = [(each.rule, "no" if each.ok else "YES", each.detail) for each in explained.verdicts]
     for line in table(rows, ("HELD BY", "", "")) if rows else ():
         output.text(f"    {line}")

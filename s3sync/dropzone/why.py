@@ -15,14 +15,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from s3sync.dropzone.candidate import FileId, Identity
-from s3sync.dropzone.folders import READ, FolderCache, components, open_listing
+from s3sync.dropzone.candidate import Identity
+from s3sync.dropzone.folders import FolderCache, components, open_listing
 from s3sync.dropzone.ladder import Ladder, Verdict
+from s3sync.dropzone.opened import verdicts_of_open_file
 from s3sync.dropzone.quarantine import Finding, foresee_quarantine
 from s3sync.dropzone.reasons import Reason, Refusal, of_errno
 from s3sync.dropzone.scan import Base, file_facts, folder_facts
-from s3sync.dropzone.syscalls import is_pinned
-from s3sync.dropzone.writers import Snapshot, Writing, is_written, snapshot, writers_of
+from s3sync.dropzone.writers import Snapshot, snapshot
 from s3sync.dropzone.zone import DISPLACED, DropZone, Mount
 from s3sync.keys import display
 
@@ -72,40 +72,6 @@ def explain(zone: DropZone, ladder: Ladder, path: bytes, *, look: Callable[[], S
     """
     with zone.folders() as folders:
         return _Question(zone, ladder, folders, path, look).answer()
-
-
-def in_zone(zone: DropZone, typed: bytes, here: bytes) -> bytes | None:
-    """Return a path as somebody typed it, as a path of the zone; empty for its root, None for one outside.
-
-    An absolute path is taken as it is, any other relative to the folder `here` where that leads into the zone, and else to the
-    zone's root. Links on the way to the drop zone are followed, the name itself and what lies in the zone never.
-    """
-    if typed.startswith(b"/"):
-        return _below(zone, typed)
-    from_here = _below(zone, os.path.join(here, typed))
-    return _below(zone, os.path.join(os.fsencode(zone.path), typed)) if from_here is None else from_here
-
-
-def _below(zone: DropZone, absolute: bytes) -> bytes | None:
-    root = os.fsencode(zone.path)
-    path = os.path.normpath(absolute)
-    for place in (path, _with_links_followed(path, root)):
-        if place == root:
-            return b""
-        if place.startswith(root + b"/"):
-            return place[len(root) + 1 :]
-    # A quarantine may lie outside; its path is absolute.
-    outside = zone.explicit is not None and zone.explicit.startswith(b"/") and path.startswith(zone.explicit)
-    return path if outside else None
-
-
-def _with_links_followed(path: bytes, root: bytes) -> bytes:
-    """Follow links from the outside in, and no further than to the root."""
-    names = path.split(b"/")
-    for depth in range(1, len(names) + 1):
-        if os.path.realpath(b"/".join(names[:depth]) or b"/") == root:
-            return b"/".join([root, *names[depth:]])
-    return path
 
 
 class _End(Exception):
@@ -208,7 +174,7 @@ class _Question:
         self._identity = file.identity
         self._verdicts += self._ladder.file_verdicts(file)
         if stat.S_ISREG(file.stat.st_mode):
-            self._verdicts += _asked_of_the_open_file(fd, name, self._look)
+            self._verdicts += verdicts_of_open_file(fd, name, self._look)
         return Kind.FILE
 
     def _in_quarantine(self) -> bool:
@@ -326,47 +292,3 @@ def _with(verdicts: list[Verdict], key: bytes, more: list[Verdict]) -> list[Verd
             detail = verdict.detail if verdict.ok else f"folder {display(key)}: {verdict.detail}"
             merged[verdict.rule] = verdict._replace(detail=detail)
     return list(merged.values())
-
-
-def _asked_of_the_open_file(parent_fd: int, name: bytes, look: Callable[[], Snapshot]) -> list[Verdict]:
-    try:
-        fd = os.open(name, READ, dir_fd=parent_fd)
-    except OSError as error:
-        detail = f"it cannot be opened to find out: {error.strerror}"
-        reason = Reason.VANISHED if error.errno in {errno.ENOENT, errno.ELOOP, errno.ENXIO} else Reason.UNREADABLE
-        return [Verdict("writer", ok=False, detail=detail, reason=reason)]
-    try:
-        seen = os.fstat(fd)
-        if not stat.S_ISREG(seen.st_mode):
-            return [Verdict("writer", ok=False, detail="it was replaced while it was looked at", reason=Reason.CHANGED)]
-        return [_pinned(fd), _writer(fd, (seen.st_dev, seen.st_ino), look)]
-    finally:
-        os.close(fd)
-
-
-def _pinned(fd: int) -> Verdict:
-    if is_pinned(fd):
-        detail = "the file is marked immutable or append-only (lsattr shows it)"
-        return Verdict("immutable_file", ok=False, detail=detail, reason=Reason.IMMUTABLE)
-    return Verdict("immutable_file", ok=True, detail="")
-
-
-def _writer(fd: int, file_id: FileId, look: Callable[[], Snapshot]) -> Verdict:
-    writing = is_written(fd, file_id, look)
-    if writing is Writing.SOMEBODY:
-        return Verdict("writer", ok=False, detail=f"{_who(file_id)} it open for writing", reason=Reason.WRITER)
-    if writing is None:
-        return Verdict("writer", ok=True, detail="nobody: a lease on it is granted")
-    no_lease = "the filesystem knows no leases" if writing is Writing.UNSUPPORTED else "not our file, and no CAP_LEASE"
-    opaque = look().opaque
-    unseen = f", and {opaque} processes cannot be looked into" if opaque else ""
-    return Verdict("writer", ok=True, detail=f"nobody we can see ({no_lease}{unseen})")
-
-
-def _who(file_id: FileId) -> str:
-    """Name the processes, as far as we may look into them."""
-    found = writers_of(file_id)
-    if not found:
-        return "a process that cannot be looked into has"
-    named = ", ".join(f"{name} (pid {pid})" for pid, name in found)
-    return f"{named} {'has' if len(found) == 1 else 'have'}"

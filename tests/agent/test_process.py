@@ -39,6 +39,7 @@ class Host:
             "S3BATCH_QUIET_PERIOD": "1s",
             "S3BATCH_MAX_BATCH_AGE": "1s",
             "S3BATCH_PART_SIZE": "5MiB",
+            "S3BATCH_THAW_POLL": "1s",
         }
 
     def start(self, *words: str, **changes: str) -> subprocess.Popen[str]:

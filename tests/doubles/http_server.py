@@ -5,17 +5,22 @@ For what a well-behaved server never does: a reply lost after the effect, a body
 
 from __future__ import annotations
 
+import http.client
+import socket
+import struct
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
-import urllib3
-
 NOT_FORWARDED = frozenset({"connection", "transfer-encoding", "content-length", "server", "date", "expect"})
+"""Headers that concern one connection only. `Host` goes on: it is signed."""
+RESET = struct.pack("ii", 1, 0)
+"""What SO_LINGER takes for a close that resets the connection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,50 +49,87 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """What is sent back: the length said is the body's, unless `says_length` differs; `lost` closes the connection instead."""
+    """What is sent back: the length said is the body's, unless `says_length` differs.
+
+    `lost` closes the connection instead, and `reset` breaks it. With `pause_seconds` the body comes in a few pieces with a pause
+    before each.
+    """
 
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     says_length: int | None = None
     lost: bool = False
+    reset: bool = False
+    pause_seconds: float = 0.0
 
 
 LOST = Reply(lost=True)
+BROKEN = Reply(reset=True)
+PIECES = 5
 Answer = Callable[[Asked], Reply]
 
 
-@dataclass(slots=True)
+def read_all(_asked: Asked) -> int | None:
+    """Take every body to its end."""
+    return None
+
+
 class HttpServer:
     """A running server; `answer` may be exchanged at any time, `asked` is every request so far."""
 
-    endpoint: str
-    answer: Answer
-    asked: list[Asked] = field(default_factory=list)
+    def __init__(self, answer: Answer) -> None:
+        """Answer with `answer`, on a free loopback port."""
+        self.answer = answer
+        self.cut: Callable[[Asked], int | None] = read_all
+        """Asked of each request before its body has come: after how many bytes of it to break the connection, None not to."""
+        self.asked: list[Asked] = []
+        self._server = _Server(("127.0.0.1", 0), _handler(self))
+        self._port = self._server.server_port
+        self.endpoint = f"http://127.0.0.1:{self._port}"
+        self._thread = _serving(self._server)
 
     def calls(self) -> list[str]:
         """Return what was called, in order."""
         return [asked.call for asked in self.asked]
 
+    def refuse(self) -> None:
+        """Refuse new connections from now on."""
+        self.close()
+
+    def accept(self) -> None:
+        """Take connections again, on the same port, if they were refused."""
+        if self._server.socket.fileno() < 0:
+            self._server = _Server(("127.0.0.1", self._port), _handler(self))
+            self._thread = _serving(self._server)
+
+    def close(self) -> None:
+        """Be no more."""
+        if self._server.socket.fileno() >= 0:
+            self._server.shutdown()
+            self._thread.join()
+            self._server.server_close()
+
+
+def _serving(server: _Server) -> threading.Thread:
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    return thread
+
 
 @contextmanager
 def answering(answer: Answer) -> Iterator[HttpServer]:
     """Serve `answer` as long as the block."""
-    state = HttpServer("", answer)
-    server = _Server(("127.0.0.1", 0), _handler(state))
-    server.daemon_threads = True
-    state.endpoint = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
+    server = HttpServer(answer)
     try:
-        yield state
+        yield server
     finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+        server.close()
 
 
 class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
     def handle_error(self, request: object, client_address: object) -> None:
         """Say nothing of a client that went away in the middle: that is what some tests are about."""
         if not isinstance(sys.exception(), ConnectionError):
@@ -95,27 +137,47 @@ class _Server(ThreadingHTTPServer):
 
 
 def forward(endpoint: str) -> Answer:
-    """Return an answer that asks the server at `endpoint`."""
+    """Return an answer that asks the server at `endpoint`, as literally as HTTP allows: signatures stay valid."""
+    address = urlsplit(endpoint).netloc
 
     def ask(asked: Asked) -> Reply:
-        headers = {name: value for name, value in asked.headers.items() if name.lower() not in NOT_FORWARDED}
-        reply = urllib3.request(
-            asked.method, endpoint + asked.target, headers=headers, body=asked.body, redirect=False, decode_content=False
-        )
-        kept = {name: value for name, value in reply.headers.items() if name.lower() not in NOT_FORWARDED}
-        said = int(reply.headers.get("content-length", len(reply.data)))
-        return Reply(status=reply.status, headers=kept, body=reply.data, says_length=said)
+        connection = http.client.HTTPConnection(address, timeout=60)
+        try:
+            connection.putrequest(asked.method, asked.target, skip_host=True, skip_accept_encoding=True)
+            for name, value in asked.headers.items():
+                if name.lower() not in NOT_FORWARDED:
+                    connection.putheader(name, value)
+            connection.putheader("Content-Length", str(len(asked.body)))
+            connection.endheaders(asked.body)
+            return _reply(connection.getresponse())
+        finally:
+            connection.close()
 
     return ask
+
+
+def _reply(response: http.client.HTTPResponse) -> Reply:
+    body = response.read()
+    kept = {name: value for name, value in response.getheaders() if name.lower() not in NOT_FORWARDED}
+    return Reply(
+        status=response.status, headers=kept, body=body, says_length=int(response.headers.get("content-length", len(body)))
+    )
 
 
 def _handler(state: HttpServer) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
 
         def answer(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            asked = Asked(self.command, self.path, dict(self.headers.items()), body)
+            length = int(self.headers.get("Content-Length", 0))
+            head = Asked(self.command, self.path, dict(self.headers.items()), b"")
+            cut = state.cut(head)
+            if cut is not None:
+                self.rfile.read(min(cut, length))
+                self.send(BROKEN)
+                return
+            asked = Asked(head.method, head.target, head.headers, self.rfile.read(length))
             state.asked.append(asked)
             self.send(state.answer(asked))
 
@@ -123,13 +185,26 @@ def _handler(state: HttpServer) -> type[BaseHTTPRequestHandler]:
 
         def send(self, reply: Reply) -> None:
             said = len(reply.body) if reply.says_length is None else reply.says_length
-            if not reply.lost:
+            if reply.reset:
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+                self.connection.close()
+            elif not reply.lost:
                 self.send_response(reply.status)
                 for name, value in {**reply.headers, "Content-Length": str(said)}.items():
                     self.send_header(name, value)
                 self.end_headers()
+                self.send_body(reply)
+            ends_early = said != len(reply.body) and self.command != "HEAD"
+            self.close_connection = reply.lost or reply.reset or ends_early
+
+        def send_body(self, reply: Reply) -> None:
+            if not reply.pause_seconds:
                 self.wfile.write(reply.body)
-            self.close_connection = reply.lost or (said != len(reply.body) and self.command != "HEAD")
+                return
+            step = max(1, -(-len(reply.body) // PIECES))
+            for at in range(0, len(reply.body), step):
+                time.sleep(reply.pause_seconds)
+                self.wfile.write(reply.body[at : at + step])
 
         def log_message(self, *_: object) -> None:
             """Say nothing."""

@@ -9,7 +9,8 @@ import pytest
 
 from s3sync.dropzone.reasons import Reason
 from s3sync.dropzone.remedies import REMEDIES, remedy
-from s3sync.dropzone.why import Explained, Kind, explain, in_zone
+from s3sync.dropzone.typed import in_zone
+from s3sync.dropzone.why import Explained, Kind, explain
 from s3sync.dropzone.writers import Snapshot, Writing, ignore_lease_signals
 from s3sync.dropzone.zone import DropZone
 from tests.dropzone.zones import held, ladder, may_mount, open_place, root_only, run_as_nobody, run_with_mounts

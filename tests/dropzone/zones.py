@@ -108,7 +108,7 @@ def open_place() -> Iterator[Path]:
 def run_as_nobody(code: str, *arguments: str | Path, imports: str = "") -> Any:  # noqa: ANN401 - JSON is anything
     """Run `code`, after `imports`, as a user without rights; return what it assigned to `result`, which has to be JSON."""
     # Everything is imported first: the interpreter may lie where nobody may look.
-    modules = "explain, quarantine, recover, release, scan, writers"
+    modules = "quarantine, recover, release, scan, why, writers"
     become = f"os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})"
     return _run(f"import psutil\nfrom s3sync.dropzone import {modules}\n{imports}\n{become}\n{code}", arguments, [])
 

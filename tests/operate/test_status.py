@@ -27,6 +27,7 @@ from s3sync.dropzone.slots import Kept
 from s3sync.dropzone.zone import DropZone, Rights
 from s3sync.errors import Exit, Preflight
 from s3sync.statedb import StateDb
+from s3sync.times import to_ns
 from tests.operate.conftest import Host
 from tests.pack.conftest import Bench
 from tests.support import tree
@@ -261,6 +262,28 @@ def test_a_spool_disk_without_room_for_one_archive(tmp_path: Path) -> None:
         )
 
     assert (Cause.SPOOL_DISK_LOW, True) == (found.cause, "512.0 KiB free" in found.detail)
+
+
+def test_an_index_that_is_away_needs_a_person_after_an_hour(host: Host) -> None:
+    """How far it is behind is told at once; archiving does not wait for it."""
+    with host.journalled(State.RELEASED), host.app(opensearch_url="http://127.0.0.1:1") as app:
+        assert app.outbox is not None
+        assert app.catalogue.buckets() == []
+        with app.journal_db.write() as connection:
+            old = to_ns(host.moment - timedelta(hours=2)) // 1000
+            connection.execute(
+                "INSERT INTO outbox (batch, bucket, archive, created) VALUES ('b', 'bucket', 'a.tar', ?)", (old,)
+            )
+            connection.execute("INSERT INTO outbox_set_aside VALUES ('bucket', 'a.tar', 0, 'odd')")
+
+    answer = host.ask("status", "--exit-code", opensearch_url="http://127.0.0.1:1")
+
+    assert (Exit.PARTIAL, ["index_behind"]) == (answer.code, answer.record["degraded"])
+    assert (1, 1) == (answer.record["index"]["archives_behind"], answer.record["index"]["set_aside"])
+    assert 2 == len(answer.record["attention"])
+    assert (
+        "index        1 archives behind, since" in host.ask("status", as_json=False, opensearch_url="http://127.0.0.1:1").text
+    )
 
 
 def test_recent_sizes_are_those_s3_confirmed(host: Host) -> None:

@@ -21,6 +21,8 @@ from s3sync.dropzone.slots import Kept
 from s3sync.dropzone.why import Kind
 from s3sync.dropzone.zone import DropZone
 from s3sync.errors import Exit, Usage
+from tests.catalogue.examples import members
+from tests.catalogue.examples import record as example
 from tests.operate.conftest import Host
 from tests.pack.conftest import Bench
 from tests.support import files, tree
@@ -132,6 +134,20 @@ def test_a_file_that_is_gone_is_found_in_the_catalogue(bench: Bench, records_of:
     assert (Kind.MISSING, 2, True) == (gone.explained.kind, len(gone.archived), gone.found)
     assert gone.archived[0].archive.created > gone.archived[1].archive.created
     assert (Kind.MISSING, (), False) == (never.explained.kind, never.archived, never.found)
+
+
+def test_a_file_that_is_gone_says_where_it_is(host: Host) -> None:
+    """Not there, and the archive it is in; the exit code still says that it is not in the drop zone."""
+    record = example("20260310T093000-abc", 1)
+    with host.app() as app:
+        app.catalogue.add(record, members("a/file"))
+
+    answer, text = host.ask("why", "bucket/a/file"), host.ask("why", "bucket/a/file", as_json=False).text
+
+    assert (Exit.NOT_FOUND, None, str(record.ref)) == (answer.code, answer.record["rule"], answer.record["archive"])
+    assert "it is not in the drop zone; archived 2026-03-01" in answer.record["detail"]
+    assert "bucket/a/file: not found\n  It is not in the drop zone.\n  Under this key the catalogue has s3://bucket/in/" in text
+    assert "HELD BY" not in text
 
 
 def test_what_lies_in_quarantine_names_its_batch(host: Host) -> None:

@@ -157,3 +157,21 @@ def test_rules_that_would_freeze_or_delete_manifests(given: dict[str, Any], *, h
     findings = lifecycle_findings("lifecycle of bucket", [given, ABORTS])
 
     assert harms == any(not finding.ok for finding in findings)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "ok"),
+    [(403, "AccessDenied", True), (403, "InvalidAccessKeyId", False), (403, "SignatureDoesNotMatch", False)],
+)
+def test_credentials_are_accepted_or_not(server: HttpServer, status: int, code: str, *, ok: bool) -> None:
+    """Being refused the list of buckets is a matter of rights, not of who we are."""
+    client = connect(connections=1)
+    probe = S3Probe(client, lambda: datetime.now(UTC))
+    shown = probe.check_account()
+    refuse(server, "GET", status, code)
+
+    refused = probe.check_account()
+
+    client.close()
+    assert (True, True) == (shown.ok, "shows 1 buckets" in shown.detail)
+    assert ok == refused.ok
