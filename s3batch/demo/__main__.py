@@ -115,9 +115,8 @@ class _Stage:
 
 def _tell_story(stage: _Stage) -> None:
     with dropped(stage.zone) as drops:
-        say(
-            f"{len(drops.finished)} finished files ({human_size(drops.finished_bytes)}) were dropped for {len(BUCKETS)} buckets,"
-        )
+        size = human_size(drops.finished_bytes)
+        say(f"{len(drops.finished)} finished files ({size}) were dropped for {len(BUCKETS)} buckets,")
         say("and three things that must stay: an upload still open, a .filepart, a link to /etc/passwd.")
         time.sleep(QUIET_SECONDS + 0.2)
         _pack(stage, drops)
@@ -143,6 +142,7 @@ def _bring_back(stage: _Stage, drops: Dropped) -> None:
     stage.s3batch("find", "müller", "0042")
     (found,) = stage.s3batch("find", "müller", "0042", show=False)
     hold("a file is found by parts of its name", kept=found["key"] == WANTED)
+    hold("its archive is frozen: S3 refuses to read it", kept=not _readable(stage, INVOICES, str(found["archive"])))
     wanted = f"s3://{INVOICES}/{WANTED}"
     stage.s3batch("restore", wanted, "--to", str(stage.back), "--dry-run")
     stage.s3batch("restore", wanted, "--to", str(stage.back), "--wait", "--yes")
@@ -184,6 +184,14 @@ def _say_how_to_look_around(stage: _Stage) -> None:
 
 def _objects(stage: _Stage, bucket: str) -> Iterator[Mapping[str, object]]:
     yield from stage.client.list_objects_v2(Bucket=bucket).get("Contents", [])
+
+
+def _readable(stage: _Stage, bucket: str, key: str) -> bool:
+    try:
+        stage.client.get_object(Bucket=bucket, Key=key)
+    except stage.client.exceptions.InvalidObjectState:
+        return False
+    return True
 
 
 def _lying(zone: Path) -> set[bytes]:
