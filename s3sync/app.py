@@ -6,7 +6,6 @@ import secrets
 import time
 from functools import cached_property
 
-from s3sync.agent import Agent, Judging
 from s3sync.backoff import Backoff
 from s3sync.dropzone.ladder import Ladder
 from s3sync.dropzone.quarantine import ProvenQuarantines
@@ -16,15 +15,16 @@ from s3sync.dropzone.rules import TEMPORARY_NAMES
 from s3sync.dropzone.slots import Original
 from s3sync.dropzone.writers import ignore_lease_signals
 from s3sync.dropzone.zone import S3SYNC_QUARANTINE
-from s3sync.guard import Guard
-from s3sync.journal import Journal
 from s3sync.output import Output
 from s3sync.settings import Settings
 from s3sync.statedb import StateDb
 from s3sync.store.proof import Proof
-from s3sync.storing import Storing, Wanted
 from s3sync.times import to_ns
-from s3sync.transfer import Transfer
+from s3sync.transfer.agent import Agent, Judging
+from s3sync.transfer.carry import Transfer
+from s3sync.transfer.guard import Guard
+from s3sync.transfer.journal import Journal
+from s3sync.transfer.storing import Storing, Wanted
 from s3sync.wiring import Wiring
 
 JOURNAL = "journal.db"

@@ -8,17 +8,17 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from s3sync.app import App
-from s3sync.drops import Drop, Phase
 from s3sync.dropzone.candidate import Candidate
 from s3sync.dropzone.ladder import Ladder
 from s3sync.dropzone.quarantine import foresee_quarantine
 from s3sync.dropzone.scan import scan
 from s3sync.dropzone.zone import DropZone
 from s3sync.errors import Exit
-from s3sync.journal import Journal, Parked, PassRecord
 from s3sync.keys import display
 from s3sync.output import Output, human_duration, human_size, human_time
 from s3sync.times import rfc3339, to_ns
+from s3sync.transfer.drops import Drop, Phase
+from s3sync.transfer.journal import Journal, Parked, PassRecord
 
 HELP = "show what waits, what is held and why, and what needs somebody"
 EPILOG = """examples:

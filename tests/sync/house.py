@@ -11,7 +11,6 @@ from itertools import count
 from pathlib import Path
 from typing import Any, cast
 
-from s3sync.agent import Agent, Judging, PassSummary
 from s3sync.backoff import Backoff
 from s3sync.dropzone.quarantine import ProvenQuarantines
 from s3sync.dropzone.quiet import QuietClock
@@ -19,13 +18,14 @@ from s3sync.dropzone.release import ReleaseReport, release
 from s3sync.dropzone.slots import Original
 from s3sync.dropzone.zone import S3SYNC_QUARANTINE, DropZone
 from s3sync.events import Event
-from s3sync.guard import Guard
-from s3sync.journal import Journal
 from s3sync.statedb import StateDb
 from s3sync.store.contract import ObjectStore, StorageClass
 from s3sync.store.proof import Proof
-from s3sync.storing import Storing, Wanted
-from s3sync.transfer import Transfer
+from s3sync.transfer.agent import Agent, Judging, PassSummary
+from s3sync.transfer.carry import Transfer
+from s3sync.transfer.guard import Guard
+from s3sync.transfer.journal import Journal
+from s3sync.transfer.storing import Storing, Wanted
 from tests.doubles.clock import FakeClock
 from tests.doubles.memory_store import MemoryStore
 

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from s3sync.agent import PassEnded, PassSummary
-from s3sync.drops import Phase
 from s3sync.dropzone.reasons import Reason
 from s3sync.dropzone.release import ReleaseReport
 from s3sync.dropzone.slots import Kept
 from s3sync.errors import Exit, Transient
 from s3sync.events import StepFailed
-from s3sync.guard import BucketParked
 from s3sync.store.contract import Denied, ObjectRef, Rejected, Stopped
-from s3sync.transfer import FileHeld
+from s3sync.transfer.agent import PassEnded, PassSummary
+from s3sync.transfer.carry import FileHeld
+from s3sync.transfer.drops import Phase
+from s3sync.transfer.guard import BucketParked
 from tests.doubles.faulty import Faulty
 from tests.doubles.memory_store import MemoryStore
 from tests.support import assert_tree, files, tree

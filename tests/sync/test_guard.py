@@ -11,10 +11,10 @@ import pytest
 from s3sync.backoff import Backoff
 from s3sync.errors import Failure, Transient
 from s3sync.events import Event
-from s3sync.guard import BucketBack, BucketParked, Guard, Refused
-from s3sync.journal import Journal
 from s3sync.statedb import StateDb
 from s3sync.store.contract import AlreadyThere, Denied, Missing, Rejected, Stopped
+from s3sync.transfer.guard import BucketBack, BucketParked, Guard, Refused
+from s3sync.transfer.journal import Journal
 from tests.doubles.clock import FakeClock
 
 

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from s3sync import drops as room
-from s3sync.drops import TRANSITIONS, Drop, Phase, Turn, next_phase
 from s3sync.dropzone.candidate import Candidate, Identity
 from s3sync.errors import Permanent
-from s3sync.journal import DropUploadLog, Journal, PassRecord
 from s3sync.statedb import StateDb
 from s3sync.store.contract import ObjectRef, StorageClass
 from s3sync.store.proof import Proof
+from s3sync.transfer import drops as room
+from s3sync.transfer.drops import TRANSITIONS, Drop, Phase, Turn, next_phase
+from s3sync.transfer.journal import DropUploadLog, Journal, PassRecord
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 PROOF = Proof(ref=ObjectRef("b", "k", "v1"), size=5, crc64nvme="AAAAAAAAAAA=", etag='"e"')

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from s3sync.occupied import READ_UP_TO_BYTES, SHA256_MARK, Content, WayOut, compare, proof_of, way_out, worth_reading
 from s3sync.store.contract import ObjectInfo, ObjectRef, StorageClass, ThawState, ThawStatus
+from s3sync.transfer.occupied import READ_UP_TO_BYTES, SHA256_MARK, Content, WayOut, compare, proof_of, way_out, worth_reading
 
 SHA = "ab" * 32
 CRC = "AAAAAAAAAAA="

@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from s3sync.pool import AHEAD, in_parallel
+from s3sync.transfer.pool import AHEAD, in_parallel
 
 
 def test_every_result_comes_once() -> None:

@@ -13,17 +13,17 @@ from pathlib import Path
 import pytest
 
 from s3sync.backoff import Backoff
-from s3sync.digest import Changed
-from s3sync.drops import Drop, Phase
 from s3sync.dropzone.candidate import Candidate, Identity
 from s3sync.events import silent
-from s3sync.guard import Guard, Refused
-from s3sync.journal import Journal
-from s3sync.occupied import SHA256_MARK
 from s3sync.statedb import StateDb
 from s3sync.store.contract import ObjectRef, ObjectStore, Rejected, Stopped, StorageClass
 from s3sync.store.proof import BATCH_MARK
-from s3sync.storing import LOOK_FIRST_BYTES, Storing, Unreadable, Wanted
+from s3sync.transfer.digest import Changed
+from s3sync.transfer.drops import Drop, Phase
+from s3sync.transfer.guard import Guard, Refused
+from s3sync.transfer.journal import Journal
+from s3sync.transfer.occupied import SHA256_MARK
+from s3sync.transfer.storing import LOOK_FIRST_BYTES, Storing, Unreadable, Wanted
 from tests.doubles.clock import FakeClock
 from tests.doubles.faulty import Faulty
 from tests.doubles.memory_store import MemoryStore
@@ -321,7 +321,7 @@ def test_an_unreadable_file_says_so(tmp_path: Path, memory: MemoryStore, monkeyp
     def refuse(_root_fd: int, path: bytes) -> tuple[int, bytes]:
         raise PermissionError(13, "Permission denied", path)
 
-    monkeypatch.setattr("s3sync.storing.open_beneath", refuse)
+    monkeypatch.setattr("s3sync.transfer.storing.open_beneath", refuse)
     with storing_in(tmp_path / "zone", memory) as (storing, _), pytest.raises(Unreadable):
         storing.store(candidate)
 

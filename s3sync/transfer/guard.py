@@ -16,8 +16,8 @@ from typing import ClassVar
 from s3sync.backoff import Backoff
 from s3sync.errors import Failure, Transient
 from s3sync.events import Event, Level, Listener
-from s3sync.journal import Journal
 from s3sync.store.contract import AlreadyThere, Missing, Rejected, Stopped
+from s3sync.transfer.journal import Journal
 
 IN_A_ROW = 3
 

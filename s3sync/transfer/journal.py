@@ -1,7 +1,7 @@
 """What `s3sync` knows of each file it has taken up: one row a drop, one method per transition, one transaction each.
 
 A row is written when a file's bytes have been read and before S3 hears of it, and goes when the original is gone; what stays
-are the drops that somebody must look at. Which phases there are, and what leads from one to another, is in `s3sync.drops`.
+are the drops that somebody must look at. Which phases there are, and what leads from one to another, is in `drops`.
 
 Nothing here is needed to keep bytes safe: with the journal lost, every file still in the drop zone is stored again, finds its
 own object under its key, and is released on the strength of that.
@@ -14,11 +14,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from s3sync.drops import Drop, Phase, Turn, next_phase
 from s3sync.dropzone.candidate import Candidate, Identity
 from s3sync.statedb import StateDb
 from s3sync.store.contract import StorageClass
 from s3sync.store.proof import Proof
+from s3sync.transfer.drops import Drop, Phase, Turn, next_phase
 
 ROOM = "sync"
 

@@ -15,7 +15,6 @@ from functools import partial
 from typing import ClassVar
 
 from s3sync.backoff import Backoff
-from s3sync.drops import Drop, Phase
 from s3sync.dropzone.candidate import Candidate, Identity
 from s3sync.dropzone.ladder import Ladder
 from s3sync.dropzone.quarantine import Find
@@ -26,10 +25,11 @@ from s3sync.dropzone.scan import Held, scan
 from s3sync.dropzone.zone import DropZone
 from s3sync.errors import Exit
 from s3sync.events import Event, Level, Listener
-from s3sync.journal import Journal, PassRecord
-from s3sync.pool import in_parallel
 from s3sync.times import to_ns
-from s3sync.transfer import Ended, Outcome, Transfer
+from s3sync.transfer.carry import Ended, Outcome, Transfer
+from s3sync.transfer.drops import Drop, Phase
+from s3sync.transfer.journal import Journal, PassRecord
+from s3sync.transfer.pool import in_parallel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,8 +14,6 @@ from enum import StrEnum
 from typing import ClassVar
 
 from s3sync.backoff import Backoff
-from s3sync.digest import Changed
-from s3sync.drops import Drop, Phase
 from s3sync.dropzone.candidate import Candidate, Identity
 from s3sync.dropzone.folders import open_beneath
 from s3sync.dropzone.reasons import MEANINGS, Reason
@@ -24,12 +22,14 @@ from s3sync.dropzone.slots import Kept, Original
 from s3sync.dropzone.zone import DropZone
 from s3sync.errors import Failure, Permanent
 from s3sync.events import Degraded, Event, Level, Listener, StepFailed
-from s3sync.guard import Guard, Refused
-from s3sync.journal import Journal
 from s3sync.keys import display
 from s3sync.store.contract import Stopped
 from s3sync.store.proof import Proof
-from s3sync.storing import Storing, Unreadable
+from s3sync.transfer.digest import Changed
+from s3sync.transfer.drops import Drop, Phase
+from s3sync.transfer.guard import Guard, Refused
+from s3sync.transfer.journal import Journal
+from s3sync.transfer.storing import Storing, Unreadable
 
 _JUDGED_ANEW = {Reason.CHANGED, Reason.WRITER}
 """Why an original was given back that is, or will be, another one than was stored; the scan finds it wherever it lies."""

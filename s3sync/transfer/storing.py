@@ -15,21 +15,21 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from s3sync.digest import Changed, Digest, digest_of
-from s3sync.drops import Drop, Phase
 from s3sync.dropzone.candidate import Candidate, Identity
 from s3sync.dropzone.folders import READ, open_beneath
 from s3sync.dropzone.writers import Lease, Writing, is_written, snapshot
 from s3sync.dropzone.writers import Refused as LeaseRefused
 from s3sync.errors import Permanent
-from s3sync.guard import Guard, Refused
-from s3sync.journal import DropUploadLog, Journal
 from s3sync.keys import display, printable
-from s3sync.occupied import SHA256_MARK, Content, WayOut, compare, proof_of, way_out, worth_reading
 from s3sync.store.checksum import Crc64Nvme
 from s3sync.store.contract import AlreadyThere, Denied, Frozen, Missing, ObjectInfo, Payload, Rejected, Stopped, StorageClass
 from s3sync.store.proof import BATCH_MARK, Proof
 from s3sync.store.stored import Stores, store_and_prove
+from s3sync.transfer.digest import Changed, Digest, digest_of
+from s3sync.transfer.drops import Drop, Phase
+from s3sync.transfer.guard import Guard, Refused
+from s3sync.transfer.journal import DropUploadLog, Journal
+from s3sync.transfer.occupied import SHA256_MARK, Content, WayOut, compare, proof_of, way_out, worth_reading
 
 LOOK_FIRST_BYTES = 16 << 20
 """From this size on the key is looked at before the upload: one request against sending all the bytes in vain."""
