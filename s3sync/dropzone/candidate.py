@@ -7,7 +7,6 @@ removed. ctime is the strongest of the five: the kernel sets it at every write, 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import NamedTuple
 
 FileId = tuple[int, int]
@@ -38,9 +37,10 @@ class Identity(NamedTuple):
         return self[:4] == other[:4]
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """A finished file: where it lies, the key it is dropped under, and its state when it was judged.
+
+    A tuple for the same reason, and because it travels to worker processes, which costs a dataclass five times as much.
 
     `path` is relative to the drop zone's root, raw bytes, `/`-separated. It is `<bucket>/<key>`, except for a file displaced
     into quarantine, which waits there below its own little `<bucket>/<key>` tree to be archived as a new version.

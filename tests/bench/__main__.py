@@ -67,7 +67,8 @@ def commands(root: Path, out: Path) -> dict[str, list[str]]:
     """Return what is run."""
     pack = [sys.executable, "-m", "tests.bench.pack"]
     return {
-        "s3batch": [*pack, "ours", str(root), str(out)],
+        "s3batch": [*pack, "two", str(root), str(out)],
+        "s3batch, one worker": [*pack, "one", str(root), str(out)],
         "GNU tar": ["tar", "-cf", str(out), "-C", str(root), "."],
         "tarfile": [*pack, "tarfile", str(root), str(out)],
     }
