@@ -7,6 +7,7 @@ import secrets
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC
 from functools import cached_property
 from sqlite3 import Connection
 
@@ -15,6 +16,7 @@ from s3batch.catalogue.opensearch import OpenSearchIndex
 from s3batch.catalogue.outbox import Outbox, enqueue
 from s3batch.catalogue.sqlite import SqliteCatalogue
 from s3batch.model import Reservation
+from s3batch.pack.accepted import AcceptedFiles
 from s3batch.pack.agent import Clocks, PackAgent
 from s3batch.pack.journal import PackJournal
 from s3batch.pack.names import Names
@@ -22,6 +24,7 @@ from s3batch.pack.pipeline import CARRIERS, Yard
 from s3batch.pack.planner import Limits
 from s3batch.pack.spool import Spool
 from s3batch.pack.steps import Steps
+from s3batch.pack.transfers import TransferLogs
 from s3batch.pack.unreleased import UnreleasedFiles
 from s3batch.pack.workers import WorkerPool
 from s3batch.restore.engine import RestoreEngine, Setup
@@ -35,9 +38,10 @@ from s3sync.dropzone.slots import Original
 from s3sync.dropzone.writers import ignore_lease_signals
 from s3sync.dropzone.zone import S3BATCH_QUARANTINE
 from s3sync.output import Output
+from s3sync.own_folders import made, refuse_unless_private
 from s3sync.statedb import StateDb
 from s3sync.store.proof import Proof
-from s3sync.wiring import Wiring, made
+from s3sync.wiring import Wiring
 
 SPOOL_HEADROOM_BYTES = 1 << 20
 """What the lists of an archive that fills the spool alone may take."""
@@ -77,6 +81,19 @@ class App(Wiring):
         return UnreleasedFiles(self.journal_db, now=self.now)
 
     @cached_property
+    def accepted(self) -> AcceptedFiles:
+        """The files somebody vouched for."""
+        return AcceptedFiles(self.journal_db, now=self.now)
+
+    @cached_property
+    def transfers(self) -> TransferLogs | None:
+        """What the upload servers say of broken-off uploads; None where nobody named their logs."""
+        logs, here = self.settings.transfer_logs, self.now().astimezone().tzinfo or UTC
+        if not logs:
+            return None
+        return TransferLogs(self.journal_db, logs, self.accepted, now=self.now, zones=(UTC, here), listener=self.listener)
+
+    @cached_property
     def spool(self) -> Spool:
         """The spool. Raises `Preflight` where it cannot be made."""
         return Spool(made(self.settings.spool, "S3BATCH_SPOOL"), self.settings.spool_limit)
@@ -95,7 +112,15 @@ class App(Wiring):
             buckets=None if settings.buckets is None else frozenset(settings.buckets),
             temporary=(*TEMPORARY_NAMES, *settings.ignore),
             max_size=settings.spool_limit - SPOOL_HEADROOM_BYTES,
+            partial=self._broken_off(),
         )
+
+    def _broken_off(self) -> TransferLogs | None:
+        """Return what is known of broken-off uploads by now; nothing where no agent has run yet, and nothing is made."""
+        if not os.path.exists(self.settings.state / "journal.db") or self.transfers is None:
+            return None
+        self.transfers.look()
+        return self.transfers
 
     @property
     def limits(self) -> Limits:
@@ -123,6 +148,7 @@ class App(Wiring):
     def pack_agent(self) -> PackAgent:
         """Return the packing agent; whoever runs it holds the locks and is the main thread."""
         ignore_lease_signals()
+        refuse_unless_private(self.spool.root, "S3BATCH_SPOOL")
         yard = Yard(
             steps=self._steps(),
             names=self.names,
@@ -141,6 +167,7 @@ class App(Wiring):
             limits=self.limits,
             unreleased=self.unreleased,
             clocks=Clocks(time.time_ns, time.monotonic_ns),
+            transfers=self.transfers,
         )
 
     @cached_property

@@ -31,7 +31,21 @@ PROGRAM = frontdoor.Program(
     summary="Pack finished files of a drop zone into archives in S3, prove and catalogue them, find members, bring them back.",
     # In the order people read them; each is a module in s3batch/commands, imported only when it is
     # chosen (and by --help); whoever writes the module adds its name here.
-    commands=("run", "plan", "why", "find", "ls", "show", "rebuild", "restore", "requests", "status", "doctor", "config"),
+    commands=(
+        "run",
+        "plan",
+        "why",
+        "accept",
+        "find",
+        "ls",
+        "show",
+        "rebuild",
+        "restore",
+        "requests",
+        "status",
+        "doctor",
+        "config",
+    ),
     folders=("folder", "state", "spool"),
     settings=_settings,
     open_app=_open_app,

@@ -74,6 +74,11 @@ class Settings(CommonSettings):
         description="What an archive never mixes: two first-level folders (`top`), two folders (`folder`),"
         " or only two buckets (`bucket`).",
     )
+    transfer_logs: values.Files = Field(
+        (),
+        description="Logs in which the upload servers say which uploads broke off (sshd's by syslog, vsftpd.log, xferlog),"
+        " comma separated. Unset: such files are not told apart from whole ones.",
+    )
     manifest_bucket: values.Bucket | None = Field(
         None,
         description="Bucket that manifests go to. Unset: each archive's own.",

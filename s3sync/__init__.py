@@ -1,7 +1,7 @@
 """One file, one object: judge files in a drop zone, store them in S3, prove it, release the originals.
 
-The rooms in the order the data passes them: `dropzone` (files on disk), `store` (objects in S3), `observe` (who is told).
-`s3batch` builds on this package and is never imported by it.
+The rooms: `dropzone` (files on disk), `store` (objects in S3), `transfer` (one file on its way from the one to the other),
+`observe` (who is told). `s3batch` builds on this package and is never imported by it.
 """
 
 __version__ = "0.1.0"

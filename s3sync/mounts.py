@@ -28,9 +28,14 @@ class Filesystem:
         return self.kind in IN_MEMORY
 
     @property
+    def networked(self) -> bool:
+        """Tell whether other hosts surely may have it mounted."""
+        return self.kind in OVER_THE_NETWORK
+
+    @property
     def shared(self) -> bool:
         """Tell whether others may have it mounted too: locks and leases of ours may mean nothing to them."""
-        return self.kind in OVER_THE_NETWORK or self.kind.partition(".")[0] in {"fuse", "fuseblk"}
+        return self.networked or self.kind.partition(".")[0] in {"fuse", "fuseblk"}
 
 
 def filesystem_of(folder: Path) -> Filesystem:

@@ -53,6 +53,7 @@ class StateDb:
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         """Use `StateDb.open`."""
         self.path = path
+        self._file = os.lstat(path)
         self._connection = connection
         self._lock = threading.RLock()
 
@@ -104,9 +105,11 @@ class StateDb:
         """Run the block as one transaction: committed and durable when it ends, rolled back where it raises.
 
         One writer at a time, in this process and among all others; not to be nested. Raises `Transient` (busy for ten
-        seconds, disk full), `Permanent` (damaged file).
+        seconds, disk full), `Permanent` (damaged file), `Preflight` (the file was removed or replaced while it was open:
+        SQLite would go on writing where nobody ever looks again).
         """
         with self._lock, _sorted_failures(self.path):
+            self._refuse_if_replaced()
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
@@ -121,6 +124,15 @@ class StateDb:
         """Lend the connection for reading; other threads wait until the block ends. Raises as `write` does."""
         with self._lock, _sorted_failures(self.path):
             yield self._connection
+
+    def _refuse_if_replaced(self) -> None:
+        try:
+            same = os.path.samestat(self._file, os.lstat(self.path))
+        except OSError:
+            same = False
+        if not same:
+            wrong = "was removed or replaced while it was in use"
+            raise Preflight(str(self.path), wrong, "Start the program again; it goes on with what is there")
 
     def close(self) -> None:
         """Close the file; a second time is harmless."""

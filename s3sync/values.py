@@ -86,6 +86,10 @@ def show_size(value: object) -> str:
     return str(size)
 
 
+MOST_SECONDS = 100 * 366 * 86_400
+"""The longest duration: a century can still be added to any date of ours."""
+
+
 def read_duration(value: object) -> timedelta:
     """Return what `90s`, `15m`, `6h`, `2d` or `1h30m` means. Raises `ValueError`."""
     if isinstance(value, timedelta):
@@ -95,7 +99,10 @@ def read_duration(value: object) -> timedelta:
     if match is None or not text:
         raise ValueError(value)
     numbers = zip(match.groups(), _SECONDS.values(), strict=True)
-    return timedelta(seconds=sum(int(number) * unit for number, unit in numbers if number))
+    seconds = sum(int(number) * unit for number, unit in numbers if number)
+    if seconds > MOST_SECONDS:
+        raise ValueError(value)
+    return timedelta(seconds=seconds)
 
 
 def show_duration(value: object) -> str:
@@ -135,6 +142,10 @@ def _folder(value: object) -> Path:
     if not isinstance(text, str) or not text.startswith("/") or "\0" in text:
         raise ValueError(value)
     return Path(os.path.normpath(text))
+
+
+def _files(value: object) -> tuple[Path, ...]:
+    return tuple(_folder(word) for word in _words(value))
 
 
 def _words(value: object) -> tuple[str, ...]:
@@ -232,6 +243,7 @@ DURATION = Kind("a duration such as 90s, 15m, 6h or 2d", read_duration, show_dur
 MONEY = Kind("an amount in USD such as 10 or 2.50", _money)
 FLAG = Kind("true or false", _flag, lambda value: str(value).lower())
 FOLDER = Kind("an absolute path", _folder)
+FILES = Kind("absolute paths, separated by commas", _files, show_words)
 BUCKET = Kind("a bucket's name", _bucket)
 BUCKETS = Kind("names of buckets, separated by commas", _buckets, show_words)
 PATTERNS = Kind("patterns for file names such as *.upload, separated by commas", _patterns, show_words)
@@ -255,6 +267,7 @@ Duration = Annotated[timedelta, DURATION.validator(), DURATION]
 Money = Annotated[Decimal, MONEY.validator(), MONEY]
 Flag = Annotated[bool, FLAG.validator(), FLAG]
 Folder = Annotated[Path, FOLDER.validator(), FOLDER]
+Files = Annotated[tuple[Path, ...], FILES.validator(), FILES]
 Bucket = Annotated[str, BUCKET.validator(), BUCKET]
 Buckets = Annotated[tuple[str, ...], BUCKETS.validator(), BUCKETS]
 Patterns = Annotated[tuple[str, ...], PATTERNS.validator(), PATTERNS]

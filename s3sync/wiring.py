@@ -19,6 +19,7 @@ from s3sync.loop import StopFlag
 from s3sync.observe.logs import LogListener
 from s3sync.observe.syslog import SyslogListener
 from s3sync.output import Output
+from s3sync.own_folders import made, refuse_over_the_network, refuse_unless_ours
 from s3sync.settings import CommonSettings
 from s3sync.store.s3 import S3Store
 
@@ -62,6 +63,9 @@ class Wiring:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the state folder and the drop zone. Raises `Locked`, naming who holds them, and `Preflight`."""
+        variable = self.settings.variable("state")
+        refuse_unless_ours(self.state_folder, variable)
+        refuse_over_the_network(self.state_folder, variable)
         note = self.state_folder / "agent.json"
         with hold(self.state_folder, note=note, host=self.host), hold(self.zone.path):
             yield
@@ -120,12 +124,3 @@ class Wiring:
             listener(event)
 
         return told
-
-
-def made(folder: Path, variable: str) -> Path:
-    """Make a private folder where it is missing, and return it. Raises `Preflight`."""
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise Preflight(str(folder), f"cannot be made: {error.strerror}", f"Make it, or set {variable}") from error
-    return folder

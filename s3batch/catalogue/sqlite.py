@@ -53,6 +53,13 @@ KEYS_BETWEEN = f"""{_MEMBERS} JOIN archives a ON a.id = m.archive
     WHERE m.bucket = (SELECT id FROM buckets WHERE name = ?) AND m.key >= ? AND m.key < ? AND a.created <= ?
     ORDER BY m.key, {_NEWEST_FIRST}"""  # noqa: S608 - constants of ours
 
+REPEATED = """SELECT count(*) FROM archives new JOIN buckets b ON b.id = new.bucket
+    JOIN members m ON m.id BETWEEN new.id AND new.id + new.members - 1
+    WHERE b.name = :bucket AND new.batch = :batch AND EXISTS (
+        SELECT 1 FROM members old JOIN archives a ON a.id = old.archive
+        WHERE old.bucket = m.bucket AND old.key = m.key AND old.sha256 = m.sha256 AND old.archive <> m.archive
+        AND a.created >= :since AND a.created < new.created)"""
+
 
 class SqliteCatalogue:
     """A `Catalogue` in one SQLite file."""
@@ -96,6 +103,15 @@ class SqliteCatalogue:
             entry is not None and member is not None and entry.member == normal(member)
             for entry, member in zip_longest(here, members)
         )
+
+    def repeated(self, archive: ArchiveRecord, since: datetime) -> int:
+        """Return how many members of a catalogued archive repeat key and bytes of an older archive's, reserved `since` then.
+
+        Beyond the contract: a question of the host that packs.
+        """
+        with self._db.read() as db:
+            values = {"bucket": archive.ref.bucket, "batch": archive.batch, "since": to_ns(since) // 1000}
+            return int(db.execute(REPEATED, values).fetchone()[0])
 
     def find(self, query: Query) -> Page:
         """See the contract. A page may be short, or empty, and still name a next one: reading far is done in pieces."""

@@ -72,6 +72,7 @@ def _record(found: Status, attention: list[str]) -> dict[str, object]:
         "requests": dict(found.requests),
         "unreleased": sum(found.unreleased.values()),
         "unreleased_reasons": dict(found.unreleased),
+        "redelivered": dict(found.redelivered),
         "degraded": [each.cause.value for each in found.degraded],
         "last_success": None if found.last_success is None else rfc3339(found.last_success),
         "archive_fill": None if not found.fill.archives else round(found.fill.share, 4),

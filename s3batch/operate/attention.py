@@ -12,12 +12,20 @@ from s3sync.dropzone.remedies import remedy
 def needs_a_person(status: Status) -> list[str]:
     """Return a sentence for each thing somebody has to look at; none where all is well."""
     degraded = (each.detail for each in status.degraded)
-    return [*_unreleased(status), *_buckets(status), *_held(status), *_set_aside(status), *degraded]
+    return [*_unreleased(status), *_redelivered(status), *_buckets(status), *_held(status), *_set_aside(status), *degraded]
 
 
 def _unreleased(status: Status) -> Iterator[str]:
     for reason, files in status.unreleased.items():
         yield f"{_files(files)} archived and could not be removed: {reason}. {remedy(reason).sentence}"
+
+
+def _redelivered(status: Status) -> Iterator[str]:
+    for bucket, files in status.redelivered.items():
+        yield (
+            f"bucket {bucket}: {_files(files)} paid for again, uploaded unchanged within 30 days of being archived."
+            " Find the client that mirrors its folder, and let it upload only what is new"
+        )
 
 
 def _buckets(status: Status) -> Iterator[str]:

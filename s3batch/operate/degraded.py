@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 
-from s3batch.operate.mounts import filesystem_of
 from s3sync.dropzone.candidate import Candidate
 from s3sync.dropzone.folders import FolderCache
 from s3sync.dropzone.zone import DropZone, Rights
+from s3sync.mounts import filesystem_of
 from s3sync.output import human_duration, human_size
 
 SAMPLED_A_BUCKET = 50

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from s3batch.operate import people
 from s3batch.operate.findings import Level, Looked
-from s3batch.operate.mounts import Filesystem, filesystem_of, nearest_existing
 from s3batch.pack.spool import needed_bytes
+from s3sync.mounts import Filesystem, filesystem_of, nearest_existing
 from s3sync.output import human_size
 from s3sync.statedb import StateDb
 

@@ -21,10 +21,10 @@ from s3batch.catalogue.outbox import Behind
 from s3batch.operate.agents import Agent, running_agent
 from s3batch.operate.degraded import Degradation, LeaseSample, degradations
 from s3batch.operate.fill import Fill, share
-from s3batch.operate.mounts import nearest_existing
 from s3batch.operate.records import Records
 from s3batch.pack.history import History, LastError
 from s3batch.pack.planner import Limits
+from s3batch.pack.steps import REDELIVERY_WINDOW
 from s3batch.restore.summary import requests_by_state
 from s3sync.dropzone.candidate import Candidate
 from s3sync.dropzone.ladder import Ladder
@@ -32,6 +32,7 @@ from s3sync.dropzone.quarantine import foresee_quarantine
 from s3sync.dropzone.rules import Standards
 from s3sync.dropzone.scan import Held, scan
 from s3sync.dropzone.zone import DropZone
+from s3sync.mounts import nearest_existing
 from s3sync.times import to_ns
 
 RECENT_ARCHIVES = 20
@@ -90,6 +91,8 @@ class Status:
     requests: Mapping[str, int]
     unreleased: Mapping[str, int]
     """Files that are archived and could not be removed, by reason."""
+    redelivered: Mapping[str, int]
+    """Files by bucket that came again unchanged within `REDELIVERY_WINDOW`, and were archived and paid for again."""
     degraded: tuple[Degradation, ...]
     last_success: datetime | None
     fill: Fill
@@ -138,6 +141,7 @@ def status(zone: DropZone, records: Records, question: Question) -> Status:
         phases={} if history is None else {state.value: count for state, count in history.phases().items()},
         requests={} if records.db is None else {state.value: count for state, count in requests_by_state(records.db).items()},
         unreleased=dict(Counter(one.reason for one in records.left_over())),
+        redelivered={} if history is None else history.redelivered(question.now - REDELIVERY_WINDOW),
         degraded=(),
         last_success=max(last_archives.values(), default=None),
         fill=Fill(0, 0.0) if history is None else _fill(history, question.limits),

@@ -52,10 +52,3 @@ class AcceptedFiles:
         with self._db.read() as connection:
             row = connection.execute("SELECT * FROM accepted WHERE path = ?", (path,)).fetchone()
         return row is not None and Identity(*row[1:6]).same_but_ctime(identity)
-
-    def forget_all_but(self, standing: Callable[[bytes], bool]) -> None:
-        """Drop those whose path `standing` does not know any more."""
-        with self._db.write() as connection:
-            paths = [row["path"] for row in connection.execute("SELECT path FROM accepted")]
-            gone = [(path,) for path in paths if not standing(path)]
-            connection.executemany("DELETE FROM accepted WHERE path = ?", gone)

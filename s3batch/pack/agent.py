@@ -15,6 +15,7 @@ from s3batch.pack.pipeline import Pipeline, Yard
 from s3batch.pack.planner import Limits, plan
 from s3batch.pack.resume import paths_in_flight
 from s3batch.pack.tally import Tally
+from s3batch.pack.transfers import AskedAgain, TransferLogs
 from s3batch.pack.unreleased import Unreleased, UnreleasedFiles
 from s3batch.pack.workers import Builders
 from s3sync.dropzone.candidate import Candidate
@@ -49,15 +50,17 @@ class PackAgent:
         limits: Limits,
         unreleased: UnreleasedFiles,
         clocks: Clocks,
+        transfers: TransferLogs | None = None,
     ) -> None:
         """Work on `zone`; `standards` lacks only what changes with a pass."""
         self._zone = zone
         self._yard = yard
-        self._builders = builders
+        self._builders = builders if transfers is None else lambda: AskedAgain(builders(), transfers)
         self._standards = standards
         self._limits = limits
         self._unreleased = unreleased
         self._clocks = clocks
+        self._transfers = transfers
         self._find = ProvenQuarantines()
         self.tally = Tally()
         """The last pass, or the one under way."""
@@ -74,10 +77,17 @@ class PackAgent:
             yard.listener(StrayFilesSwept(spool=len(strays), given_back=len(report.given_back)))
 
     def run_pass(self, *, close_all: bool) -> Tally:
-        """Do one pass; `close_all` closes batches that are not full. Raises `OSError` where the root cannot be listed."""
+        """Do one pass; `close_all` closes batches that are not full.
+
+        Raises `OSError` where the root cannot be listed, `Preflight` where its path names another folder by now, and
+        `Transient` where journal or spool cannot be used.
+        """
         self.tally = Tally()
+        self._zone.refuse_if_replaced()
         self._standards.quiet.begin_pass(wall_ns=self._clocks.wall_ns(), monotonic_ns=self._clocks.monotonic_ns())
         yard = self._yard
+        if self._transfers is not None:
+            self._transfers.begin_pass()
         self._tidy_up(yard)
         ladder = self._ladder(yard)
         with self._builders() as builders:
@@ -110,7 +120,8 @@ class PackAgent:
 
     def _ladder(self, yard: Yard) -> Ladder:
         in_flight = paths_in_flight(yard.steps.journal, yard.steps.spool)
-        return Ladder(replace(self._standards, in_flight=in_flight, unreleasable=self._unreleased.by_path()))
+        unreleasable = self._unreleased.by_path()
+        return Ladder(replace(self._standards, in_flight=in_flight, unreleasable=unreleasable, partial=self._transfers))
 
     def _tidy_up(self, yard: Yard) -> None:
         """Abort uploads of abandoned batches, and try again to remove what could not be removed."""

@@ -85,14 +85,29 @@ class OriginalsKept(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Redelivered(Event):
+    """Files came again under the same keys with the same bytes as were archived not long ago, and are paid for again."""
+
+    name: ClassVar[str] = "redelivered"
+    level: ClassVar[Level] = Level.WARNING
+    batch: str
+    bucket: str
+    files: int
+    hint: str = "Does a client mirror its folder? Let it upload what is new, and not what vanished"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SpoolFull(Event):
-    """Files wait because the spool has no room for the batch they make."""
+    """Files wait because the spool has no room for the batch they make: the first of a pass, the others are counted."""
 
     name: ClassVar[str] = "spool_full"
     level: ClassVar[Level] = Level.WARNING
     bucket: str
+    folder: str
     needed_bytes: int
     limit_bytes: int
+    free_bytes: int
+    """On the spool's disk."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from s3batch.pack.journal import State
 from s3sync.statedb import StateDb
-from s3sync.times import parse_utc
+from s3sync.times import parse_utc, rfc3339
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +50,14 @@ class History:
         query = "SELECT bucket, max(changed) FROM batches WHERE state = ? GROUP BY bucket"
         with self._db.read() as connection:
             return {bucket: parse_utc(when) for bucket, when in connection.execute(query, (State.RELEASED,))}
+
+    def redelivered(self, since: datetime) -> dict[str, int]:
+        """Return how many files of each bucket were archived again since then although nothing about them was new."""
+        query = """
+          SELECT bucket, sum(redelivered) FROM batches WHERE created >= ? AND redelivered > 0 GROUP BY bucket
+        """
+        with self._db.read() as connection:
+            return dict(connection.execute(query, (rfc3339(since),)).fetchall())
 
     def last_errors(self) -> dict[str, LastError]:
         """Return each bucket's newest failure: of a batch on its way, or given up since the bucket's last stored archive."""

@@ -60,6 +60,11 @@ SCHEMA = (
     CREATE INDEX batches_unfinished ON batches (created) WHERE state NOT IN ('released', 'abandoned');
     CREATE INDEX batches_orphaned ON batches (id) WHERE state = 'abandoned' AND upload_id IS NOT NULL;
     """,
+    """
+    -- Members that were archived before, the same bytes under the same key, and not long ago: somebody uploads what vanishes.
+    -- NULL before RELEASED, and in rows of earlier versions.
+    ALTER TABLE batches ADD COLUMN redelivered INTEGER;
+    """,
 )
 
 
@@ -215,9 +220,9 @@ class PackJournal:
             self._update(connection, batch, State.CATALOGUED, {})
             also(connection)
 
-    def released(self, batch: str, *, released: int, vanished: int, kept: int) -> None:
-        """Note that no original of the batch is left for us to remove."""
-        self._move(batch, State.RELEASED, released=released, vanished=vanished, kept=kept)
+    def released(self, batch: str, *, released: int, vanished: int, kept: int, redelivered: int = 0) -> None:
+        """Note that no original of the batch is left for us to remove, and how many were nothing new."""
+        self._move(batch, State.RELEASED, released=released, vanished=vanished, kept=kept, redelivered=redelivered)
 
     def abandoned(self, batch: str, why: str) -> None:
         """Give the batch up; its originals join a later one. An upload it had begun stays noted until it is aborted."""

@@ -35,9 +35,10 @@ from s3batch.pack.events import (
     BatchAbandoned,
     CandidateLeft,
     OriginalsKept,
+    Redelivered,
     SpoolFull,
 )
-from s3batch.pack.journal import Recorded
+from s3batch.pack.journal import Recorded, State
 from s3batch.pack.names import Names
 from s3batch.pack.planner import Waiting
 from s3batch.pack.resume import next_phase
@@ -50,6 +51,7 @@ from s3sync.dropzone.release import ReleaseReport
 from s3sync.errors import Failure, Permanent, Transient
 from s3sync.events import Event, Listener, StepFailed
 from s3sync.keys import display
+from s3sync.store.proof import Differs
 
 CARRIERS = 4
 """Batches past the build at a time: one uploading, one in the catalogue and two releasing keep two cores and a line busy."""
@@ -88,6 +90,8 @@ class Pipeline:
         self._builds = threading.BoundedSemaphore(BUILDS_AHEAD)
         self._under_way = 0
         self._idle = threading.Condition()
+        self._gave_out_at: int | None = None
+        """What the smallest batch needed that the spool's disk failed under in this pass: nothing as large is tried again."""
 
     def run(self, planned: Iterable[Batch | Waiting]) -> None:
         """Launch every planned batch whose bucket is not parked, as room comes free; stop early when asked to."""
@@ -99,14 +103,16 @@ class Pipeline:
                 self._tally.wait(item)
             elif self._yard.parked.waits(item.bucket):
                 self._tally.leave("bucket_parked", len(item.candidates))
-            elif not self._launch(item):
-                return
+            else:
+                self._launch(item)
 
     def resume(self, recorded: Recorded) -> None:
         """Go on with a batch of an earlier run or pass from where the journal says it is."""
         self._begin()
         steps = self._yard.steps
-        self._carriers.submit(self._carry, recorded.reservation, "resume", lambda: next_phase(recorded, steps))
+        # A built batch resumes with its upload: what refuses that for good refuses this, and must not keep its room.
+        step = "store" if recorded.state is State.SPOOLED else "resume"
+        self._carriers.submit(self._carry, recorded.reservation, step, lambda: next_phase(recorded, steps))
 
     def finish(self) -> None:
         """Wait until nothing is under way."""
@@ -114,13 +120,12 @@ class Pipeline:
             self._idle.wait_for(lambda: self._under_way == 0)
         self._carriers.shutdown()
 
-    def _launch(self, batch: Batch) -> bool:
-        """Reserve the batch and begin to build it; False where no room will come free in this pass."""
+    def _launch(self, batch: Batch) -> None:
+        """Reserve the batch and begin to build it; leave its files where no room will come free for it in this pass."""
         needed = needed_bytes(batch.planned_bytes, len(batch.candidates))
-        if not self._spool.wait_for_room(needed, or_when=self._nothing_to_wait_for):
-            self._tally.leave("spool_full", len(batch.candidates))
-            self._tell(SpoolFull(bucket=batch.bucket, needed_bytes=needed, limit_bytes=self._spool.limit_bytes))
-            return False
+        if not self._room_for(needed):
+            self._leave_for_room(batch, needed)
+            return
         self._builds.acquire()
         reservation = self._journal.reserve(batch, self._yard.names)
         self._spool.take(reservation.id, needed)
@@ -134,11 +139,43 @@ class Pipeline:
         )
         try:
             future = self._builders.submit(job)
-        except BrokenExecutor as error:
+        except Exception as error:  # noqa: BLE001 - of the batch that is begun; unended, it would keep the pass waiting for ever
             future = Future()
             future.set_exception(error)
         future.add_done_callback(lambda done: self._built(reservation, done))
-        return True
+
+    def _room_for(self, needed: int) -> bool:
+        """Wait for room in the spool as long as some may come free, and make some if it does not."""
+        if self._gave_out_at is not None and needed >= self._gave_out_at:
+            return False
+        if self._spool.wait_for_room(needed, or_when=self._nothing_to_wait_for):
+            return True
+        return not self._yard.stopping() and self._make_room(needed)
+
+    def _make_room(self, needed: int) -> bool:
+        """Give up batches whose upload failed, where that makes room for others; nothing is under way meanwhile."""
+        failed = [each for each in self._journal.unfinished() if each.state is State.SPOOLED and each.error is not None]
+        if not self._spool.has_room(needed, without={each.reservation.id for each in failed}):
+            return False
+        for recorded in failed:
+            self._give_up(recorded.reservation, "others needed its room in the spool while its bucket refused")
+            if self._spool.has_room(needed):
+                return True
+        return self._spool.has_room(needed)
+
+    def _leave_for_room(self, batch: Batch, needed: int) -> None:
+        first = not self._tally.left["spool_full"]
+        self._tally.leave("spool_full", len(batch.candidates))
+        if first:
+            self._tell(
+                SpoolFull(
+                    bucket=batch.bucket,
+                    folder=str(self._spool.root),
+                    needed_bytes=needed,
+                    limit_bytes=self._spool.limit_bytes,
+                    free_bytes=self._spool.free_bytes(),
+                )
+            )
 
     def _nothing_to_wait_for(self) -> bool:
         return self._yard.stopping() or self._under_way == 0
@@ -168,7 +205,7 @@ class Pipeline:
 
     def _spooled(self, reservation: Reservation, future: Future[Built]) -> SpooledArchive | None:
         """Journal what a worker built; None where no file held still."""
-        built = _result(reservation, future)
+        built = self._result(reservation, future)
         for left in built.left:
             self._tally.leave(left.reason)
             path = display(left.path)
@@ -201,8 +238,15 @@ class Pipeline:
             case ManifestedArchive():
                 return steps.catalogued(archive)
             case CataloguedArchive():
-                self._released(archive.spooled, steps.released(archive))
+                redelivered = steps.redelivered(archive)
+                self._released(archive.spooled, steps.released(archive, redelivered=redelivered))
+                self._redelivered(archive.spooled.reservation, redelivered)
                 return None
+
+    def _redelivered(self, reservation: Reservation, files: int) -> None:
+        if files:
+            self._tally.redeliver(files)
+            self._tell(Redelivered(batch=reservation.id, bucket=reservation.bucket, files=files))
 
     def _released(self, spooled: SpooledArchive, report: ReleaseReport) -> None:
         self._tally.archived(spooled, report)
@@ -229,17 +273,37 @@ class Pipeline:
             self._tally.interrupted = True
             return
         self._tally.fail(failure)
-        self._yard.parked.refused(reservation.bucket)
-        permanent = isinstance(failure, Permanent)
+        if step != "build":
+            # What went wrong on our own disk says nothing about the bucket.
+            self._yard.parked.refused(reservation.bucket)
+        # An archive that lies in S3, and not as it should, is never given up: its files would be archived and paid for again.
+        in_vain = isinstance(failure, Permanent) and not isinstance(failure, Differs)
         self._tell(StepFailed.of(failure, step=step, bucket=reservation.bucket))
         try:
             self._journal.failed(reservation.id, str(failure))
-            if step == "build" or (step == "store" and permanent):
-                self._yard.steps.give_up(reservation, str(failure))
-                self._tell(BatchAbandoned(batch=reservation.id, bucket=reservation.bucket, why=str(failure)))
+            if step == "build" or (step == "store" and in_vain):
+                self._give_up(reservation, str(failure))
         except (Failure, OSError) as second:
             # The journal or the spool is in trouble too; the row stays as it is and the next pass resumes from it.
             self._tally.fail(second if isinstance(second, Failure) else _surprise(reservation, second))
+
+    def _give_up(self, reservation: Reservation, why: str) -> None:
+        self._yard.steps.give_up(reservation, why)
+        self._tell(BatchAbandoned(batch=reservation.id, bucket=reservation.bucket, why=why))
+
+    def _result(self, reservation: Reservation, future: Future[Built]) -> Built:
+        """Return what the worker built, or say in our family's words why it did not."""
+        try:
+            return _result(reservation, future)
+        except OSError as error:
+            needed = self._spool.taken_by(reservation.id)
+            self._gave_out_at = min(needed, self._gave_out_at or needed)
+            where = "" if error.filename is None else f" ({error.filename})"
+            raise Transient(
+                f"batch {reservation.id}",
+                f"cannot be built in the spool {self._spool.root}, where it needs {needed} bytes: {error.strerror}{where}",
+                "Check the spool's disk and quota; smaller batches go on, and the files join a later one",
+            ) from error
 
     def _announce(self, batch: Batch, reservation: Reservation) -> None:
         self._tell(
@@ -272,13 +336,10 @@ STEPS: Mapping[type, str] = MappingProxyType(
 
 
 def _result(reservation: Reservation, future: Future[Built]) -> Built:
-    """Return what the worker built, or say in our family's words why it did not."""
+    """Return what the worker built. Raises `Transient` where that is no fault of the spool's, and `OSError` where it is."""
     subject = f"batch {reservation.id}"
     try:
         return future.result()
-    except OSError as error:
-        hint = "Check the spool's disk and the drop zone"
-        raise Transient(subject, f"cannot be built: {error.strerror or error} ({error.filename or 'spool'})", hint) from error
     except Disturbed as error:
         raise Transient(
             subject, "a file was written to while it was copied", "Leave it; the files join a later batch"

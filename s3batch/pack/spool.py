@@ -1,8 +1,9 @@
 """The spool: where archives are built, one private subfolder a batch, and never more bytes than its limit.
 
 A batch takes its planned bytes from the budget before it is built and gives them back when its tar is gone. Where there is
-no room the planner waits, and the files stay where they are: leaving files alone is the only back-pressure. The folder's
-content is never trusted after a restart: a tar is used again only if it still has the checksum that was journalled for it.
+no room, by the limit or on the disk itself, the planner waits, and the files stay where they are: leaving files alone is the
+only back-pressure. The folder's content is never trusted after a restart: a tar is used again only if it still has the
+checksum that was journalled for it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import shutil
 import threading
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from pathlib import Path
 
 from s3batch.model import SpooledArchive
@@ -44,18 +46,53 @@ class Spool:
         with self._changed:
             return sum(self._taken.values())
 
+    def taken_by(self, batch: str) -> int:
+        """Return the bytes `batch` has taken from the budget."""
+        with self._changed:
+            return self._taken.get(batch, 0)
+
     def wait_for_room(self, needed_bytes: int, *, or_when: Callable[[], bool]) -> bool:
-        """Wait until `needed_bytes` are free; give up and return False once `or_when()` says so.
+        """Wait until there is room for `needed_bytes`; give up and return False once `or_when()` says so.
+
+        Raises `Transient` where the spool's folder is gone.
 
         Only one thread plans, so what is free now is still free when it takes it. A batch that needs more than the whole limit
         waits until it is alone; the ladder holds what can never fit.
         """
         with self._changed:
-            while self._taken and sum(self._taken.values()) + needed_bytes > self.limit_bytes:
+            while not self.has_room(needed_bytes):
                 if or_when():
                     return False
                 self._changed.wait(_POLL_SECONDS)
         return True
+
+    def has_room(self, needed_bytes: int, *, without: Collection[str] = ()) -> bool:
+        """Tell whether limit and disk have room for `needed_bytes` now, or would have it without some batches.
+
+        What was taken and is not written yet is as good as gone from the disk. Raises `Transient` where that cannot be asked.
+        """
+        with self._changed:
+            kept = {batch: taken for batch, taken in self._taken.items() if batch not in without}
+        taken = sum(kept.values())
+        within_limit = not kept or taken + needed_bytes <= self.limit_bytes
+        return within_limit and self.free_bytes() + self._lying_bytes() >= taken + needed_bytes
+
+    def free_bytes(self) -> int:
+        """Return what the disk still takes of us. Raises `Transient` where it cannot be asked, as where the folder is gone."""
+        try:
+            seen = os.statvfs(self.root)
+        except OSError as error:
+            hint = "Mount or make it again; it is not made by itself, for it may have been a disk of its own"
+            raise Transient(f"spool {self.root}", f"cannot be used: {error.strerror}", hint) from error
+        return seen.f_bavail * seen.f_frsize
+
+    def _lying_bytes(self) -> int:
+        """Return what our files take of the disk; one that goes while we look takes nothing."""
+        lying = 0
+        for file in self.root.glob("*/*"):
+            with suppress(FileNotFoundError):
+                lying += file.stat().st_blocks * 512
+        return lying
 
     def take(self, batch: str, needed_bytes: int) -> None:
         """Count `needed_bytes` against the limit until the batch gives them back."""

@@ -10,11 +10,12 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from sqlite3 import Connection
 
 from s3batch.catalogue import manifest as manifest_format
-from s3batch.catalogue.contract import Catalogue
+from s3batch.catalogue.sqlite import SqliteCatalogue
 from s3batch.model import ArchiveRecord, CataloguedArchive, ManifestedArchive, Reservation, SpooledArchive, StoredArchive
 from s3batch.pack.journal import ManifestMark, PackJournal, Recorded
 from s3batch.pack.members import read_member_list
@@ -24,12 +25,15 @@ from s3sync.dropzone.release import ReleaseReport
 from s3sync.dropzone.slots import Original
 from s3sync.errors import Failure, Permanent
 from s3sync.store.checksum import of_fd
-from s3sync.store.contract import Denied, ObjectStore, Payload, StorageClass
+from s3sync.store.contract import AlreadyThere, Denied, ObjectStore, Payload, StorageClass
 from s3sync.store.proof import BATCH_MARK, Proof, differences, prove
-from s3sync.store.stored import NoLog, store_and_prove
+from s3sync.store.stored import NoLog, looked_at, store_and_prove
 
 MANIFEST_MARK = "s3batch-manifest"
 """The archive's metadata says where its manifest lies."""
+
+REDELIVERY_WINDOW = timedelta(days=30)
+"""How far back a file is looked for that came again: a client that mirrors comes daily, some once a month."""
 
 Releaser = Callable[[str, Iterable[Original], Proof], ReleaseReport]
 """Removes the originals of a batch (id, originals, proof): `s3sync.dropzone.release.release` bound to the drop zone."""
@@ -45,7 +49,7 @@ class Steps:
     store: ObjectStore
     journal: PackJournal
     spool: Spool
-    catalogue: Catalogue
+    catalogue: SqliteCatalogue
     enqueue: Enqueue
     releaser: Releaser
     unreleased: UnreleasedFiles
@@ -53,16 +57,25 @@ class Steps:
     def stored(self, spooled: SpooledArchive) -> StoredArchive:
         """Upload the archive and have S3 confirm it; the tar is removed after. Raises what the store raises."""
         reservation = spooled.reservation
-        with _opened(spooled.tar) as fd:
-            payload = _archive_payload(fd, spooled)
-            proof = store_and_prove(self.store, reservation.archive, payload, self.journal.upload_log(reservation.id))
+        try:
+            with _opened(spooled.tar) as fd:
+                payload = _archive_payload(fd, spooled)
+                proof = store_and_prove(self.store, reservation.archive, payload, self.journal.upload_log(reservation.id))
+        except AlreadyThere:
+            earlier = self.stored_earlier(spooled)
+            if earlier is None:
+                raise
+            return earlier
         return self._proved(spooled, proof)
 
     def stored_earlier(self, spooled: SpooledArchive) -> StoredArchive | None:
-        """Return the archive if S3 holds exactly it already, stored by an attempt whose reply was lost."""
-        info = self.store.head(spooled.reservation.archive)
+        """Return the archive if S3 holds exactly it already, stored by an attempt whose reply was lost.
+
+        Raises `Differs` where S3 holds it in another way than was asked (storing it again would change nothing), `Unseen`.
+        """
+        info = looked_at(self.store, spooled.reservation.archive)
         payload = _archive_payload(-1, spooled)
-        if info is None or differences(info, payload):
+        if info is None or info.metadata.get(BATCH_MARK, spooled.reservation.id) != spooled.reservation.id:
             return None
         log = self.journal.upload_log(spooled.reservation.id)
         if log.upload_id is not None:
@@ -84,12 +97,23 @@ class Steps:
         self.journal.catalogued(spooled.reservation.id, lambda connection: self.enqueue(connection, spooled.reservation))
         return CataloguedArchive(manifested=manifested)
 
-    def released(self, catalogued: CataloguedArchive) -> ReleaseReport:
+    def redelivered(self, catalogued: CataloguedArchive) -> int:
+        """Return how many members are what was archived not long ago: a client uploads again what vanishes."""
+        since = catalogued.spooled.reservation.created - REDELIVERY_WINDOW
+        return self.catalogue.repeated(record_of(catalogued.manifested.stored), since)
+
+    def released(self, catalogued: CataloguedArchive, *, redelivered: int) -> ReleaseReport:
         """Remove the originals that still hold the archived bytes; forget the batch's spool folder."""
         spooled = catalogued.spooled
         report = self.releaser(spooled.reservation.id, _originals(spooled), catalogued.proof)
         self._remember_kept(spooled, report)
-        self.journal.released(spooled.reservation.id, released=report.released, vanished=report.vanished, kept=len(report.kept))
+        self.journal.released(
+            spooled.reservation.id,
+            released=report.released,
+            vanished=report.vanished,
+            kept=len(report.kept),
+            redelivered=redelivered,
+        )
         self.spool.discard(spooled.reservation.id)
         return report
 

@@ -20,6 +20,8 @@ class Tally:
     bytes: int = 0
     archives: int = 0
     released: int = 0
+    redelivered: int = 0
+    """Of `files`: what had been archived not long ago and came again unchanged."""
     left: Counter[str] = field(default_factory=Counter)
     """Files that stay where they are, by reason."""
     errors: list[Failure] = field(default_factory=list)
@@ -39,6 +41,11 @@ class Tally:
             self.released += report.released
             for kept in report.kept:
                 self.left[kept.reason] += 1
+
+    def redeliver(self, files: int) -> None:
+        """Count files that had been archived before, the same bytes under the same keys."""
+        with self._lock:
+            self.redelivered += files
 
     def leave(self, reason: str, files: int = 1) -> None:
         """Count files that stay."""
@@ -62,6 +69,7 @@ class Tally:
             "bytes": self.bytes,
             "archives": self.archives,
             "released": self.released,
+            "redelivered": self.redelivered,
             "left": self.left.total(),
             "errors": len(self.errors),
             "held": dict(sorted(self.left.items())),

@@ -13,7 +13,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -27,7 +27,10 @@ class Builders(Protocol):
     """Something that builds archives out of line; tests build in line."""
 
     def submit(self, job: BuildJob, /) -> Future[Built]:
-        """Begin to build; the future raises `OSError` where the spool failed, or `BrokenExecutor` where a worker died."""
+        """Begin to build; the future raises `OSError` where the spool failed, or `BrokenExecutor` where a worker died.
+
+        Raises `OSError` where no worker can be started.
+        """
 
 
 class WorkerPool:
@@ -39,7 +42,28 @@ class WorkerPool:
         self._pool: ProcessPoolExecutor | None = None
 
     def submit(self, job: BuildJob) -> Future[Built]:
-        """Begin to build `job`. Called from one long-lived thread only: a worker dies with the *thread* that started it."""
+        """Begin to build `job`. Called from one long-lived thread only: a worker dies with the *thread* that started it.
+
+        Where a worker died, what it and its fellows had before them is lost to them; this job and later ones get new ones.
+        Raises `OSError` where none can be started.
+        """
+        try:
+            return self._pool_now().submit(build, job)
+        except BrokenExecutor:
+            self._end()
+            return self._pool_now().submit(build, job)
+        except OSError:
+            # No process, or no descriptor for one. The executor keeps the job all the same and would build it later for nobody.
+            self._end()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._end()
+
+    def _pool_now(self) -> ProcessPoolExecutor:
         if self._pool is None:
             self._pool = ProcessPoolExecutor(
                 self._workers,
@@ -47,12 +71,9 @@ class WorkerPool:
                 initializer=_die_with_parent,
                 initargs=(os.getpid(),),
             )
-        return self._pool.submit(build, job)
+        return self._pool
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def _end(self) -> None:
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
             self._pool = None

@@ -21,10 +21,13 @@ from s3batch.restore.requests import Part
 from s3batch.restore.thaw import Thaw
 from s3sync.errors import Permanent, Transient
 from s3sync.store.checksum import Crc64Nvme
-from s3sync.store.contract import AlreadyThere, ObjectRef, Payload, Rejected, StorageClass, UploadLog
+from s3sync.store.contract import AlreadyThere, Denied, ObjectRef, Payload, Rejected, StorageClass, UploadLog
 from s3sync.store.proof import BATCH_MARK
 from s3sync.store.stored import Stores, store_and_prove
 from s3sync.times import rfc3339_ns
+
+SMALLEST_PART_BYTES = 5 << 20
+"""S3 takes no smaller parts, so nothing smaller ever goes up in parts."""
 
 LogOf = Callable[[Part], UploadLog]
 """Gives each part the log that remembers its upload id."""
@@ -93,6 +96,7 @@ class ObjectSink:
     def finish(self) -> str:
         """Store the object, prove it, and return its `s3://` name. Raises what the store raises."""
         payload = self._payload()
+        self._abort_unnoted(payload)
         try:
             store_and_prove(self._store, self._ref, payload, self._log)
         except AlreadyThere as taken:
@@ -119,11 +123,28 @@ class ObjectSink:
             metadata=metadata,
         )
 
+    def _abort_unnoted(self, payload: Payload) -> None:
+        """Abort uploads that were begun under this very key and whose id was never noted: we died in between.
+
+        Who may not list uploads leaves that to the bucket's lifecycle rule.
+        """
+        if payload.size < SMALLEST_PART_BYTES:
+            return
+        try:
+            begun = [each for each in self._store.uploads(self._ref.bucket, self._ref.key) if each.ref.key == self._ref.key]
+        except Denied:
+            return
+        for each in begun:
+            if each.upload_id != self._log.upload_id:
+                self._store.abort(self._ref, each.upload_id)
+
     def _accept_equal(self, payload: Payload, taken: AlreadyThere) -> None:
         """Take an object that is there for ours where S3 shows the same bytes, however it came there."""
         info = self._store.head(self._ref)
-        full = info is not None and info.checksum_type == "FULL_OBJECT"
-        if info is None or not full or (info.size, info.crc64nvme) != (payload.size, payload.crc64nvme):
+        if info is None:
+            raise Transient(str(self._ref), "an object was in the way, and is gone", "Leave it; it is tried again") from taken
+        same = info.checksum_type == "FULL_OBJECT" and (info.size, info.crc64nvme) == (payload.size, payload.crc64nvme)
+        if not same:
             wrong = "another object is there, and none is ever replaced"
             raise Permanent(str(self._ref), wrong, "Choose another prefix") from taken
         if self._log.upload_id is not None:

@@ -24,11 +24,11 @@ from s3batch.restore.request_journal import Requests
 from s3batch.restore.requests import Deliverer, Part, Request, Waiting
 from s3batch.restore.thaw import Pace, Thaw
 from s3batch.restore.thaw_journal import Thaws
-from s3batch.restore.thawing import wait_after
+from s3batch.restore.thawing import may_pass, wait_after
 from s3sync import keys
 from s3sync.errors import Failure, Permanent, Transient
 from s3sync.events import Listener, StepFailed
-from s3sync.store.contract import AlreadyThere, Frozen, Missing, Stopped
+from s3sync.store.contract import AlreadyThere, Denied, Frozen, Missing, Stopped
 from s3sync.store.section import Stopping
 from s3sync.store.stored import Stores
 
@@ -107,7 +107,7 @@ class Delivering:
             # Another ETag, or gone since the HEAD: the next HEAD will say what became of it.
             round_.postpone_rest(parts, failure)
         except Failure as failure:
-            round_.refuse(round_.left(parts), failure)
+            round_.judge_rest(parts, failure)
         return round_.tally
 
     def _deliver(self, request: Request, thaw: Thaw, parts: Sequence[Part], round_: _Round) -> None:
@@ -194,7 +194,7 @@ class _Round:
         self.tally = Tally()
         self.overtaken = False
         """Somebody cancelled the request, or delivers it too."""
-        self.failing: Transient | None = None
+        self.failing: Failure | None = None
         """The last of too many failures in a row."""
         self._requests = requests
         self._listener = listener
@@ -231,7 +231,7 @@ class _Round:
         self._settled.add(part.id)
         if isinstance(failure, Stopped):
             raise failure
-        if isinstance(failure, Transient) and part.attempts + 1 < MOST_ATTEMPTS:
+        if failure is not None and may_pass(failure, part.attempts, most=MOST_ATTEMPTS):
             self._count_in_a_row(failure)
             self.postpone([part], failure, attempt=True)
         elif failure is not None:
@@ -255,10 +255,20 @@ class _Round:
         until = self._means.clock() + wait_after(failures, self._means.pace)
         self._postpone([part.id for part in parts], failure, until=until, attempt=attempt)
 
+    def judge_rest(self, parts: Sequence[Part], failure: Failure) -> None:
+        """Try those again for which it may pass, and refuse the others."""
+        again = [part for part in self.left(parts) if may_pass(failure, part.attempts, most=MOST_ATTEMPTS)]
+        if again:
+            self.postpone(again, failure, attempt=True)
+        given_up = self.left(parts)
+        if given_up:
+            self.refuse(given_up, failure)
+
     def postpone_rest(self, parts: Sequence[Part], failure: Failure) -> None:
         rest = self.left(parts)
         if rest:
-            self.postpone(rest, failure, attempt=False)
+            # What is denied to some is denied to all of them, and must come to an end for all at once.
+            self.postpone(rest, failure, attempt=isinstance(failure, Denied))
 
     def journal(self) -> None:
         """Make what was delivered durable, there and here; where less moved here, somebody cancelled or was quicker."""
@@ -286,7 +296,7 @@ class _Round:
         self.tally += Tally(postponed=len(ids))
         self._tell(failure, permanent=False)
 
-    def _count_in_a_row(self, failure: Transient) -> None:
+    def _count_in_a_row(self, failure: Failure) -> None:
         self._in_a_row += 1
         if self._in_a_row >= _IN_A_ROW:
             self.failing = failure

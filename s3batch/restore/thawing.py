@@ -1,7 +1,8 @@
 """Perform what `next_step` decides about one archive's thaw: HEAD, journal the intent, ask S3, journal the answer.
 
-What is worth repeating is repeated by a later pass, later each time; what is not sets this archive aside and no other. Before
-anything is spent HEAD must show the very archive that was recorded.
+What is worth repeating is repeated by a later pass, later each time; what is not sets this archive aside and no other. A missing
+right is believed when it was missing some times in a row: policies and new credentials take minutes to be known everywhere, and
+HEAD says 403 of a wrong clock too. Before anything is spent HEAD must show the very archive that was recorded.
 """
 
 from __future__ import annotations
@@ -31,8 +32,10 @@ from s3batch.restore.thaw import (
 from s3batch.restore.thaw_journal import Thaws as ThawJournal
 from s3sync.errors import Failure, Permanent, Transient
 from s3sync.events import Listener, StepFailed
-from s3sync.store.contract import Reads, Stopped, ThawAnswer, Thaws, Tier
+from s3sync.store.contract import Denied, Reads, Stopped, ThawAnswer, Thaws, Tier
 
+MOST_DENIALS = 6
+"""In a row; over half an hour, as each wait is twice the last."""
 LONGEST_WAIT = timedelta(hours=1)
 FIRST_WAIT = timedelta(minutes=1)
 
@@ -44,6 +47,13 @@ class Store(Reads, Thaws, Protocol):
 def wait_after(failures: int, pace: Pace) -> timedelta:
     """Return how long to leave alone what failed `failures` times in a row."""
     return min(LONGEST_WAIT, min(FIRST_WAIT, pace.interval) * 2.0 ** min(failures, 16))
+
+
+def may_pass(failure: Failure, failures: int, *, most: int | None) -> bool:
+    """Tell whether to try again after `failure`, which `failures` others preceded in a row; `most` bounds passing ones."""
+    if isinstance(failure, Transient):
+        return most is None or failures + 1 < most
+    return isinstance(failure, Denied) and failures + 1 < MOST_DENIALS
 
 
 class Thawing:
@@ -72,12 +82,13 @@ class Thawing:
                 self._perform(thaw, step, now)
         except Stopped:
             raise
-        except Transient as failure:
-            self._journal.postponed(thaw, failure, now + wait_after(thaw.failures, self._pace))
-            self._tell(thaw, failure, permanent=False)
         except Failure as failure:
-            self._journal.failed(thaw, failure)
-            self._tell(thaw, failure, permanent=True)
+            if may_pass(failure, thaw.failures, most=None):
+                self._journal.postponed(thaw, failure, now + wait_after(thaw.failures, self._pace))
+                self._tell(thaw, failure, permanent=False)
+            else:
+                self._journal.failed(thaw, failure)
+                self._tell(thaw, failure, permanent=True)
 
     def _perform(self, thaw: Thaw, step: Step, now: datetime) -> None:
         match step:

@@ -8,9 +8,9 @@ Paths in these lines were chosen by uploaders. So a line is believed only if all
 name is taken up to the *last* place where the rest of the shape fits (a name may hold quotes, spaces and whole forged lines),
 and an sftp line so long that sshd may have cut it is not believed. What is odd is no event: no evidence is neutral.
 
-What logs cannot say: vsftpd writes `?` for every byte that is not printable ASCII, and xferlog `_` for a space besides, so their
-names are patterns (`exact` is False). vsftpd and xferlog call an upload they refused to begin broken off too, with no bytes; so
-without bytes they are not believed. Some times come without a year or a zone: every instant such a time may mean is kept.
+What logs cannot say: vsftpd writes `?` for every byte that is not printable ASCII, and xferlog `_` for a space besides, so
+their names are patterns. Both call an upload they refused to begin broken off too, with no bytes; so without bytes they are
+not believed. Some times come without a year or a zone: every instant such a time may mean is kept.
 """
 
 from __future__ import annotations
@@ -40,6 +40,11 @@ class Server(StrEnum):
     VSFTPD = "vsftpd"
     XFERLOG = "xferlog"
 
+    @property
+    def exact(self) -> bool:
+        """Whether it writes names byte by byte; otherwise they are patterns, see `blurred`."""
+        return self is Server.SFTP
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transfer:
@@ -50,8 +55,6 @@ class Transfer:
     """Empty where the log does not say who."""
     path: bytes
     """As the client named it, seen from inside its chroot."""
-    exact: bool
-    """False where `path` is a pattern: see `blurred`."""
     complete: bool
     written: int
     """Bytes of this transfer alone: of a resumed one only the rest."""
@@ -115,7 +118,6 @@ class LineReader:
                 server=Server.SFTP,
                 user=user,
                 path=_unescaped(closed["path"]),
-                exact=True,
                 complete=closed["forced"] is None,
                 written=int(closed["written"]),
                 at_ns=self._instants(found, now),
@@ -142,7 +144,6 @@ class LineReader:
                 server=Server.VSFTPD,
                 user=found["user"],
                 path=moved["path"],
-                exact=False,
                 complete=found["outcome"] == b"OK",
                 written=int(moved["written"] or 0),
                 at_ns=self._instants(found, now),
@@ -158,7 +159,6 @@ class LineReader:
                 server=Server.XFERLOG,
                 user=found["user"],
                 path=found["path"],
-                exact=False,
                 complete=found["outcome"] == b"c",
                 written=int(found["written"]),
                 at_ns=self._in_zones(_with_year(found["dated"])),

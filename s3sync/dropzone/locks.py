@@ -7,6 +7,7 @@ is a place for it, and otherwise looked up in `/proc/locks`: for people only, no
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -27,7 +28,7 @@ def hold(folder: Path, *, note: Path | None = None, host: str = "") -> Iterator[
     try:
         _lock(fd, folder, note)
         if note is not None:
-            note.write_text(json.dumps({"pid": os.getpid(), "host": host}), encoding="utf-8")
+            _write_note(note, host)
         yield
         if note is not None:
             note.unlink(missing_ok=True)
@@ -61,6 +62,16 @@ def _lock(fd: int, folder: Path, note: Path | None) -> None:
     except OSError as error:
         hint = "Put the folder on a filesystem with flock"
         raise Preflight(str(folder), f"cannot be locked: {error.strerror}", hint) from error
+
+
+def _write_note(note: Path, host: str) -> None:
+    """Say who we are. A full disk must not keep an agent from emptying it; a folder we may not write into is not ours."""
+    try:
+        note.write_text(json.dumps({"pid": os.getpid(), "host": host}), encoding="utf-8")
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            return
+        raise Preflight(str(note), f"cannot be written: {error.strerror}", "Make the folder writable for the agent") from error
 
 
 def _noted(note: Path | None) -> str:

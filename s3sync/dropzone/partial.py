@@ -67,14 +67,10 @@ class Broken:
         """Tell whether the file at `path` (`<bucket>/<key>`), with its size and time in this state, is what was left."""
         if size not in self.sizes or not any(at - STALLED_NS <= mtime_ns <= at + SLACK_NS for at in self.at_ns):
             return False
-        # A name may be blurred in the log; then the file's own is, to compare.
-        if self.key.server is not Server.SFTP:
-            path = blurred(path)
-        return _same_file(path, self._logged_path(), strictly=size == 0)
-
-    def _logged_path(self) -> bytes:
-        tidy = posixpath.normpath(b"/" + self.key.path).lstrip(b"/")
-        return tidy if self.key.server is Server.SFTP else blurred(tidy)
+        logged = posixpath.normpath(b"/" + self.key.path).lstrip(b"/")
+        if self.key.server.exact:
+            return _same_file(path, logged, strictly=size == 0)
+        return _same_file(blurred(path), blurred(logged), strictly=size == 0)
 
 
 class BrokenUploads:
@@ -87,9 +83,11 @@ class BrokenUploads:
         self._by_name: dict[bytes, dict[Key, None]] = {}
         """The same by the blurred last component of the path."""
         self._changed: set[Key] = set()
+        self._kept: set[Key] = set()
+        """What whoever asks for `changes` has been told of and not been told to forget."""
         for one in known:
             self._put(one)
-        self._changed.clear()
+        self.changes()
 
     def __len__(self) -> int:
         return len(self._broken)
@@ -110,6 +108,7 @@ class BrokenUploads:
         """Return what is new or different since this was last asked, None for what is forgotten."""
         changes = {key: self._broken.get(key) for key in self._changed}
         self._changed.clear()
+        self._kept = set(self._broken)
         return changes
 
     def standing(self, path: bytes, size: int, mtime_ns: int) -> str | None:
@@ -155,7 +154,7 @@ class BrokenUploads:
     def _forget(self, key: Key) -> None:
         if self._broken.pop(key, None) is None:
             return
-        self._changed.add(key)
+        (self._changed.add if key in self._kept else self._changed.discard)(key)
         keys = self._by_name[_name(key.path)]
         del keys[key]
         if not keys:

@@ -42,6 +42,7 @@ class Reason(StrEnum):
     IO_ERROR = "io_error"
     SYSTEM_ERROR = "system_error"
     LARGER_THAN_SPOOL = "larger_than_spool"
+    PROBABLY_PARTIAL = "probably_partial"
     QUIET = "quiet"
     WRITER = "writer"
     CHANGED = "changed"
@@ -83,6 +84,7 @@ MEANINGS: dict[Reason, str] = {
     Reason.IO_ERROR: "the disk failed",
     Reason.SYSTEM_ERROR: "the system refused in an unexpected way",
     Reason.LARGER_THAN_SPOOL: "it is larger than the spool may grow",
+    Reason.PROBABLY_PARTIAL: "its upload broke off and was not finished since, by the server's own log",
     Reason.QUIET: "it changed within the quiet period",
     Reason.WRITER: "somebody has it open for writing",
     Reason.CHANGED: "it is not the file that was archived any more",

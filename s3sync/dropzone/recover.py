@@ -8,12 +8,13 @@ slot without a note stays and is reported at every start: nothing is ever remove
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Container, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from errno import ENOTEMPTY
 
-from s3sync.dropzone.folders import LIST
+from s3sync.dropzone.folders import LIST, open_listing
 from s3sync.dropzone.quarantine import PROBE_PREFIX, quarantine
 from s3sync.dropzone.reasons import Reason
 from s3sync.dropzone.slots import Kept, Slots
@@ -45,6 +46,10 @@ def recover(zone: DropZone, known_batches: Container[str]) -> RecoverReport:
                 elif os.fsdecode(name) not in known_batches:
                     _give_back(Slots(zone, path, fd, os.fsdecode(name)), given_back, strays)
             _remove_probes(fd)
+    for bucket in zone.bucket_folders():
+        # A folder that cannot be looked into is told of by the scan.
+        with suppress(OSError):
+            _remove_lost_probes(zone, bucket)
     return RecoverReport(tuple(given_back), tuple(strays))
 
 
@@ -89,6 +94,21 @@ def _remove_probes(quarantine_fd: int) -> None:
         if os.fsencode(name).startswith(PROBE_PREFIX):
             with suppress(FileNotFoundError):
                 os.unlink(name, dir_fd=quarantine_fd)
+
+
+def _remove_lost_probes(zone: DropZone, bucket: bytes) -> None:
+    """Remove probes that were made in a bucket's folder and never went their way: empty files of ours."""
+    with zone.folders() as folders:
+        fd = open_listing(folders.folder(bucket))
+    try:
+        with os.scandir(fd) as entries:
+            names = [entry.name for entry in entries if os.fsencode(entry.name).startswith(PROBE_PREFIX)]
+        for name in names:
+            seen = os.stat(name, dir_fd=fd, follow_symlinks=False)
+            if stat.S_ISREG(seen.st_mode) and seen.st_size == 0 and seen.st_uid == os.geteuid():
+                os.unlink(name, dir_fd=fd)
+    finally:
+        os.close(fd)
 
 
 def _subfolders(fd: int) -> Iterator[bytes]:

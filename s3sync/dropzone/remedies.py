@@ -60,6 +60,9 @@ REMEDIES: dict[Reason, Remedy] = {
     Reason.IO_ERROR: _asks(_DISK),
     Reason.SYSTEM_ERROR: _asks(_DISK),
     Reason.LARGER_THAN_SPOOL: _asks("Raise the spool's limit above the file's size, or take the file away."),
+    Reason.PROBABLY_PARTIAL: _asks(
+        "Let the client resume or repeat the upload; if it is whole as it is, say so with `s3batch accept PATH`."
+    ),
     Reason.QUIET: _passes("Nothing to do: it is taken up by itself if nobody touches it until then."),
     Reason.WRITER: _passes("Nothing to do: it is taken up when whoever writes has closed it and the quiet period is over."),
     Reason.CHANGED: _passes("Nothing to do: the next pass judges it as it is then."),

@@ -18,6 +18,7 @@ from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
+from typing import Protocol
 
 from s3sync.dropzone.candidate import Identity
 from s3sync.dropzone.facts import FileFacts, FolderFacts
@@ -27,6 +28,13 @@ from s3sync.keys import MAX_KEY_BYTES, RESERVED_PREFIX, display, is_utf8
 
 TEMPORARY_NAMES = (".*", "*.filepart", "*.part", "*.partial", "*.tmp", ".in.*", ".pureftpd-upload.*")
 """What WinSCP, rclone, lftp, rsync, proftpd and pure-ftpd call a file they are not done with; and hidden names."""
+
+
+class BrokenOff(Protocol):
+    """Knows which uploads broke off."""
+
+    def standing(self, file: FileFacts, /) -> str | None:
+        """Return what speaks for the file being partial, or None."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +54,8 @@ class Standards:
     """Paths of the members of batches on their way."""
     unreleasable: Mapping[bytes, Identity] = field(default_factory=lambda: MappingProxyType({}))
     """Paths that are archived and could not be removed, and the state they had then."""
+    partial: BrokenOff | None = None
+    """Who knows which uploads broke off; None where no server's log is read."""
     exists: Mapping[bytes, Identity] = field(default_factory=lambda: MappingProxyType({}))
     """Paths whose key is taken by an object of other content (`s3sync`), and the state they had then."""
 
@@ -210,6 +220,11 @@ def _larger_than_spool(file: FileFacts, standards: Standards) -> Refusal | None:
     return Refusal(Reason.LARGER_THAN_SPOOL, f"{file.stat.st_size} bytes, and at most {standards.max_size} fit")
 
 
+def _probably_partial(file: FileFacts, standards: Standards) -> Refusal | None:
+    detail = None if standards.partial is None else standards.partial.standing(file)
+    return None if detail is None else Refusal(Reason.PROBABLY_PARTIAL, detail)
+
+
 def _quiet(file: FileFacts, standards: Standards) -> Refusal | None:
     seen = file.stat
     if seen.st_ctime_ns < standards.quiet.surely_quiet_ns:
@@ -271,5 +286,6 @@ FILE_RULES: tuple[tuple[str, FileCheck], ...] = (
     ("folder_sticky", _folder_sticky),
     ("unreadable", _unreadable),
     ("larger_than_spool", _larger_than_spool),
+    ("probably_partial", _probably_partial),
     ("quiet", _quiet),
 )

@@ -22,6 +22,7 @@ from s3sync.dropzone.syscalls import (
     effective_capabilities,
     mount_id,
 )
+from s3sync.errors import Preflight
 
 S3BATCH_QUARANTINE = b".s3batch-quarantine"
 S3SYNC_QUARANTINE = b".s3sync-quarantine"
@@ -90,6 +91,19 @@ class DropZone:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
+    def refuse_if_replaced(self) -> None:
+        """Raise `Preflight` where the path now names another folder than the one that is open, or none.
+
+        Removed and made again, or mounted over: what is dropped there would never be seen.
+        """
+        try:
+            same = os.path.samestat(os.stat(self.path), os.fstat(self.fd))
+        except OSError:
+            same = False
+        if not same:
+            wrong = "is not the folder any more that it was when the agent started"
+            raise Preflight(str(self.path), wrong, "Start the agent again; it goes on with what is there")
+
     def close(self) -> None:
         """Close the root."""
         os.close(self.fd)
@@ -140,7 +154,7 @@ class DropZone:
         What an uploader may have made is not believed: whoever can write into a quarantine could drop into any bucket.
         Raises `OSError`.
         """
-        possible = [self.quarantine_name, *(bucket + b"/" + self.quarantine_name for bucket in self._bucket_folders())]
+        possible = [self.quarantine_name, *(bucket + b"/" + self.quarantine_name for bucket in self.bucket_folders())]
         if self.explicit is not None and self.explicit not in possible:
             possible.insert(0, self.explicit)
         with self.folders() as folders:
@@ -151,7 +165,8 @@ class DropZone:
         possible = [self.quarantine_name, bucket + b"/" + self.quarantine_name]
         return possible if self.explicit is None else [self.explicit, *possible]
 
-    def _bucket_folders(self) -> list[bytes]:
+    def bucket_folders(self) -> list[bytes]:
+        """Return the names of the folders below the root, in order. Raises `OSError`."""
         # A descriptor of its own: duplicates of the root's share one position, and another thread may be listing it.
         fd = open_listing(self.fd)
         try:

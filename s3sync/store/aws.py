@@ -32,6 +32,7 @@ from botocore.exceptions import (
     ParamValidationError,
     PartialCredentialsError,
 )
+from botocore.parsers import ResponseParserError
 
 from s3sync.errors import Failure, Permanent, Transient, Usage
 from s3sync.store.s3_errors import NOWHERE, failure_of
@@ -154,6 +155,8 @@ def asking(subject: str, doing: str, *, as_in: Mapping[str, type[Failure]] = NOW
         raise Transient(subject, f"cannot {doing}: {error}", hint) from error
     except _TRY_LATER as error:
         raise Transient(subject, f"cannot {doing}: {error}", "Look at the network and the endpoint") from error
+    except ResponseParserError as error:
+        raise Transient(subject, f"cannot {doing}: {error}", "Look for a proxy in between that answers for S3") from error
     except ParamValidationError as error:
         raise Permanent(subject, f"cannot {doing}: {error}") from error
     except BotoCoreError as error:

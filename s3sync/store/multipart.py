@@ -6,29 +6,39 @@ size, known beforehand, are demanded when the parts are joined, so no mixture ca
 
 What becomes of the upload when something fails: after `Transient` it stays, to be resumed; where the answer would be the same
 next time (the object exists, the bytes differ, the parts cannot be joined) it is aborted, because its parts are billed.
+
+Beginning is the one request that makes something new each time it is repeated. Where the client library had to repeat it, an
+earlier attempt may have begun an upload whose id nobody heard; what the same account began under this key in that moment is
+aborted.
 """
 
 from __future__ import annotations
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from datetime import timedelta
 from threading import Event
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_plus
 
-from s3sync.errors import Failure, Transient
+from s3sync.errors import Failure, Permanent, Transient
 from s3sync.store.aws import asking
 from s3sync.store.checksum import READ_BYTES, of_fd
 from s3sync.store.contract import AlreadyThere, Missing, ObjectRef, Payload, Rejected, UploadLog
 from s3sync.store.parts import Part, cut, part_size_for
 from s3sync.store.s3_errors import JOINING, Raced, UnusableParts, UploadGone
+from s3sync.store.s3_replies import said
 from s3sync.store.s3_requests import condition, described
 from s3sync.store.section import Halted, Section, Stopping, stoppable
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.type_defs import CompletedPartTypeDef, PartTypeDef
+    from mypy_boto3_s3.type_defs import CompletedPartTypeDef, MultipartUploadTypeDef, PartTypeDef
 
 CompletedPart = dict[str, Any]
+
+TWINS_WITHIN = timedelta(minutes=10)
+"""As long as all attempts at one request may take together, each until its time-out."""
 
 
 class Multipart:
@@ -76,11 +86,14 @@ class Multipart:
                 return log.upload_id, self._kept(log.upload_id)
             except UploadGone:
                 log.note(None)
-        upload_id = self._begin()
+        upload_id, repeated = self._begin()
         log.note(upload_id)
+        if repeated:
+            self._abort_twins(upload_id)
         return upload_id, {}
 
-    def _begin(self) -> str:
+    def _begin(self) -> tuple[str, bool]:
+        """Begin an upload; return its id, and whether more than one may have been begun."""
         with asking(str(self._ref), "begin its upload"):
             reply = self._client.create_multipart_upload(
                 Bucket=self._ref.bucket,
@@ -89,7 +102,25 @@ class Multipart:
                 ChecksumType="FULL_OBJECT",
                 **described(self._payload),
             )
-        return reply["UploadId"]
+        return said(str(self._ref), reply, "UploadId"), reply["ResponseMetadata"]["RetryAttempts"] > 0
+
+    def _abort_twins(self, upload_id: str) -> None:
+        """Abort what the same account began under this key just before. Raises `Transient` where that does not go now."""
+        try:
+            uploads = self._uploads_of_key()
+            for ours in [upload for upload in uploads if upload["UploadId"] == upload_id]:
+                for upload in uploads:
+                    if upload is not ours and _is_twin(upload, ours):
+                        abort(self._client, self._ref, upload["UploadId"])
+        except Permanent as refusal:
+            wrong = f"another upload of it may have been begun, unheard, and cannot be looked for: {refusal.wrong}"
+            raise Transient(str(self._ref), wrong, refusal.hint) from refusal
+
+    def _uploads_of_key(self) -> list[MultipartUploadTypeDef]:
+        bucket, key = self._ref.bucket, self._ref.key
+        with asking(str(self._ref), "list its uploads"):
+            page = self._client.list_multipart_uploads(Bucket=bucket, Prefix=key, EncodingType="url")
+        return [upload for upload in page.get("Uploads", []) if unquote_plus(upload["Key"]) == key]
 
     def _kept(self, upload_id: str) -> dict[int, CompletedPart]:
         """Return the parts S3 holds that are our bytes, by number."""
@@ -146,7 +177,7 @@ class Multipart:
                 ChecksumAlgorithm="CRC64NVME",
                 ChecksumCRC64NVME=checksum,
             )
-        return _completed(part, reply["ETag"], checksum)
+        return _completed(part, said(str(self._ref), reply, "ETag"), checksum)
 
     def _complete(self, upload_id: str, completed: dict[int, CompletedPart], if_match: str | None) -> None:
         in_order: list[CompletedPartTypeDef] = [completed[part.number] for part in self._parts]  # type: ignore[misc]
@@ -197,6 +228,11 @@ def abort(client: S3Client, ref: ObjectRef, upload_id: str) -> None:
             client.abort_multipart_upload(Bucket=ref.bucket, Key=ref.key, UploadId=upload_id)
     except Missing:
         return
+
+
+def _is_twin(upload: MultipartUploadTypeDef, ours: MultipartUploadTypeDef) -> bool:
+    same_account = upload.get("Initiator", {}).get("ID") == ours.get("Initiator", {}).get("ID")
+    return same_account and timedelta() <= ours["Initiated"] - upload["Initiated"] <= TWINS_WITHIN
 
 
 def _completed(part: Part, etag: str, checksum: str) -> CompletedPart:

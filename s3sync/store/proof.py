@@ -14,6 +14,10 @@ BATCH_MARK = "s3batch-id"
 """The user metadata that says which batch or drop an object came from."""
 
 
+class Differs(Rejected):
+    """S3 holds our object, and says of it what we did not ask for: storing it again would only be paid for again."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
     """S3 confirmed size, checksum, class and mark of exactly this version of this object."""
@@ -41,9 +45,9 @@ def differences(info: ObjectInfo, payload: Payload) -> list[str]:
 def prove(info: ObjectInfo, payload: Payload) -> Proof:
     """Return the proof that `info` describes exactly `payload`.
 
-    Raises `Rejected` naming every difference.
+    Raises `Differs` naming every difference.
     """
     found = differences(info, payload)
     if found:
-        raise Rejected(str(info.ref), "; ".join(found), "Leave it; nothing is removed on the strength of it")
+        raise Differs(str(info.ref), "; ".join(found), "Leave it; nothing is removed on the strength of it")
     return Proof(ref=info.ref, size=info.size, crc64nvme=payload.crc64nvme, etag=info.etag)

@@ -32,7 +32,7 @@ from s3sync.store.contract import (
 from s3sync.store.multipart import Multipart, abort
 from s3sync.store.parts import MAX_SINGLE_PUT_BYTES, MIB
 from s3sync.store.s3_errors import STORING, thaw_answer
-from s3sync.store.s3_replies import object_info, wrong_range
+from s3sync.store.s3_replies import object_info, said, wrong_range
 from s3sync.store.s3_requests import condition, described, of_version, restore_request
 from s3sync.store.section import Section, Stopping, never, stoppable
 
@@ -102,11 +102,12 @@ class S3Store(ObjectStore):
         while True:
             with asking(f"s3://{bucket}/{prefix}", "list unfinished uploads"):
                 page = self.client.list_multipart_uploads(Bucket=bucket, Prefix=prefix, EncodingType="url", **markers)
+                more = said(f"s3://{bucket}/{prefix}", page, "IsTruncated")
             decoded = unquote_plus if page.get("EncodingType") == "url" else str
             for upload in page.get("Uploads", []):
                 ref = ObjectRef(bucket, decoded(upload["Key"]))
                 yield UnfinishedUpload(ref, upload["UploadId"], upload["Initiated"].astimezone(UTC))
-            if not page.get("IsTruncated"):
+            if not more:
                 return
             markers = {"KeyMarker": decoded(page["NextKeyMarker"]), "UploadIdMarker": page["NextUploadIdMarker"]}
 
@@ -131,7 +132,8 @@ class S3Store(ObjectStore):
         body = reply["Body"]
         try:
             status = reply["ResponseMetadata"]["HTTPStatusCode"]
-            wrong = wrong_range(status, reply.get("ContentRange"), reply["ContentLength"], offset=offset, length=length)
+            count = said(str(ref), reply, "ContentLength")
+            wrong = wrong_range(status, reply.get("ContentRange"), count, offset=offset, length=length)
             if wrong:
                 raise Transient(str(ref), f"the reply to {wanted} is {wrong}", "Look for a proxy or cache in between")
             yield _chunks(ref, body, length)
@@ -142,6 +144,7 @@ class S3Store(ObjectStore):
         """Yield the current objects in order of their keys: see `Reads.list`."""
         with asking(f"s3://{bucket}/{prefix}", "list it"):
             for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+                said(f"s3://{bucket}/{prefix}", page, "IsTruncated")
                 for entry in page.get("Contents", []):
                     yield ObjectRef(bucket, entry["Key"])
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from s3sync.errors import Permanent
+from s3sync.errors import Permanent, Transient
 from s3sync.store.contract import ObjectInfo, ObjectRef, StorageClass, ThawState, ThawStatus
 
 _RESTORE = re.compile(r'\s*ongoing-request="(?P<ongoing>true|false)"\s*(?:,\s*expiry-date="(?P<until>[^"]*)"\s*)?')
@@ -47,8 +47,25 @@ def http_date(text: str) -> datetime:
     return parsedate_to_datetime(text).astimezone(UTC)
 
 
+def said(subject: str, reply: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401 - whatever botocore makes of it
+    """Return what every whole reply of its kind says. Raises `Transient` for one that does not.
+
+    A connection that ends within the header looks to Python's HTTP like a header that ended there, and a proxy's own page like an
+    answer without anything in it: a listing would be an empty one.
+    """
+    try:
+        return reply[name]
+    except KeyError:
+        hint = "Leave it; if it comes again, look at what is between here and S3"
+        raise Transient(subject, f"the reply is not whole: it says no {name}", hint) from None
+
+
 def object_info(ref: ObjectRef, reply: Mapping[str, Any]) -> ObjectInfo:
-    """Return what a HeadObject reply, as botocore parses it, says of `ref`. Raises `Permanent` where it makes no sense."""
+    """Return what a HeadObject reply, as botocore parses it, says of `ref`.
+
+    Raises `Permanent` where it makes no sense, `Transient` where it is not whole.
+    """
+    size, etag = said(str(ref), reply, "ContentLength"), said(str(ref), reply, "ETag")
     try:
         kept_in = storage_class(reply.get("StorageClass"))
         thaw = thaw_status(kept_in, reply.get("Restore"), reply.get("ArchiveStatus"))
@@ -56,8 +73,8 @@ def object_info(ref: ObjectRef, reply: Mapping[str, Any]) -> ObjectInfo:
         raise Permanent(str(ref), f"S3 says of it what has no meaning known to us ({error})") from error
     return ObjectInfo(
         ref=ObjectRef(ref.bucket, ref.key, version_id(reply)),
-        size=reply["ContentLength"],
-        etag=reply["ETag"],
+        size=size,
+        etag=etag,
         crc64nvme=reply.get("ChecksumCRC64NVME"),
         checksum_type=checksum_type(reply),
         storage_class=kept_in,

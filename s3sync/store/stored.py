@@ -9,9 +9,13 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from s3sync.errors import Transient
-from s3sync.store.contract import AlreadyThere, ObjectRef, Payload, Reads, Stopped, UploadLog, Writes
+from s3sync.errors import Permanent, Transient
+from s3sync.store.contract import AlreadyThere, ObjectInfo, ObjectRef, Payload, Reads, Stopped, UploadLog, Writes
 from s3sync.store.proof import Proof, differences, prove
+
+
+class Unseen(Transient):
+    """S3 may hold the object, and would not show it: it is to be looked at again, and not stored a second time meanwhile."""
 
 
 class Stores(Writes, Reads, Protocol):
@@ -41,34 +45,41 @@ def store_and_prove(
     """Store `payload` under `ref` unless it is there already, and return the proof that S3 holds exactly it.
 
     `resuming` says that an earlier attempt may have stored it; a log with an upload id says so too. Raises what `Writes.put`
-    and `Reads.head` raise: `AlreadyThere` means a different object is under the key, `Rejected` that S3 describes ours
-    differently.
+    raises (`AlreadyThere` means a different object is under the key), `Differs` where S3 describes ours differently, `Unseen`
+    where it may hold ours and refuses to show it.
     """
     if resuming or log.upload_id is not None:
-        proof = _proof_of_earlier(store, ref, payload, log)
-        if proof is not None:
-            return proof
+        earlier = looked_at(store, ref)
+        if earlier is not None and not differences(earlier, payload):
+            return _taken_over(store, earlier, payload, log)
     try:
         store.put(ref, payload, log, if_match=if_match)
     except Stopped:
         raise
-    except (AlreadyThere, Transient):
-        proof = _proof_of_earlier(store, ref, payload, log)
-        if proof is None:
+    except (AlreadyThere, Transient) as failure:
+        there = looked_at(store, ref)
+        if there is None and isinstance(failure, AlreadyThere) and if_match is None:
+            raise Transient(str(ref), "an object was in the way, and is gone", "Leave it; it is tried again") from failure
+        if there is None or differences(there, payload):
             raise
-        return proof
-    info = store.head(ref)
+        return _taken_over(store, there, payload, log)
+    info = looked_at(store, ref)
     if info is None:
         raise Transient(str(ref), "it was stored, and cannot be seen", "Leave it; it is looked at again")
     return prove(info, payload)
 
 
-def _proof_of_earlier(store: Stores, ref: ObjectRef, payload: Payload, log: UploadLog) -> Proof | None:
-    """Return the proof if the object under `ref` is ours, and clear away the upload it was to come from."""
-    info = store.head(ref)
-    if info is None or differences(info, payload):
-        return None
+def looked_at(store: Stores, ref: ObjectRef) -> ObjectInfo | None:
+    """Return what the store knows of what was stored, or may have been; None where nothing is. Raises `Unseen`, `Transient`."""
+    try:
+        return store.head(ref)
+    except Permanent as refusal:
+        raise Unseen(str(ref), f"it may be stored by now: {refusal.wrong}", refusal.hint) from refusal
+
+
+def _taken_over(store: Stores, info: ObjectInfo, payload: Payload, log: UploadLog) -> Proof:
+    """Return the proof of what an earlier attempt stored, and clear away the upload it was to come from."""
     if log.upload_id is not None:
-        store.abort(ref, log.upload_id)
+        store.abort(info.ref, log.upload_id)
         log.note(None)
     return prove(info, payload)

@@ -157,8 +157,10 @@ class Agent:
     def run_once(self, now: datetime) -> PassSummary:
         """Make a pass at the moment `now` (aware UTC).
 
-        Raises `Transient` where the journal cannot be written, `OSError` where the drop zone cannot be read.
+        Raises `Transient` where the journal cannot be written, `OSError` where the drop zone cannot be read, `Preflight` where
+        the drop zone's path names another folder by now.
         """
+        self._zone.refuse_if_replaced()
         self._begin(now)
         summary = PassSummary()
         for outcome in self._together(partial(self._transfer.resume, drop) for drop in self._journal.in_hand(*Phase)):

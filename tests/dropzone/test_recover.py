@@ -108,6 +108,17 @@ def test_what_is_empty_goes(tmp_path: Path) -> None:
     assert ["old.1"] == os.listdir(tmp_path / QUARANTINE / "displaced")
 
 
+def test_probe_that_never_went_its_way_goes(tmp_path: Path) -> None:
+    """Killed between making a probe and renaming it, the agent removes it at its next start; what only looks like one stays."""
+    tree(tmp_path, {"bucket": {".s3batch-probe-0123456789abcdef": "", ".s3batch-probe-theirs": "bytes", "sub": {"a": "a"}}})
+    (tmp_path / "bucket" / ".s3batch-probe-folder").mkdir()
+
+    with DropZone.open(tmp_path) as zone:
+        recover(zone, set())
+
+    assert_tree(tmp_path, {"bucket": {".s3batch-probe-theirs": "bytes", ".s3batch-probe-folder": {}, "sub": {"a": "a"}}})
+
+
 def test_without_a_quarantine_there_is_nothing_to_recover(tmp_path: Path) -> None:
     """And none is made."""
     tree(tmp_path, {"bucket": None})

@@ -115,6 +115,7 @@ def test_every_setting_can_be_given_as_a_variable() -> None:
         "SCAN_INTERVAL": "1m",
         "PACK_WITHIN": "folder",
         "STORAGE_CLASS": "GLACIER",
+        "TRANSFER_LOGS": "/var/log/sftp.log,/var/log/xferlog",
         "MANIFEST_BUCKET": "manifests",
         "BUCKETS": "one,two-2",
         "BUCKET_OWNER": "012345678901",

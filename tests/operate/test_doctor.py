@@ -13,7 +13,7 @@ import pytest
 
 from s3batch.operate import look_folders, look_host, look_store, look_zone
 from s3batch.operate.findings import Finding, Level, Looked, examine
-from s3batch.operate.mounts import Filesystem, find
+from s3sync.mounts import Filesystem, find
 from s3batch.operate.survey import Survey, Tried, Unwritable, survey
 from s3sync.dropzone.writers import Snapshot, Writing
 from s3sync.dropzone.zone import DropZone

@@ -110,10 +110,15 @@ def make(tmp_path: Path) -> Iterator[Make]:
     wall_ns = [(root / "bucket").stat().st_ctime_ns]
 
     def build(
-        *, spool_limit: int = 1 << 30, store: ObjectStore | None = None, limits: Limits | None = None, threads: int = 1
+        *,
+        spool_limit: int = 1 << 30,
+        store: ObjectStore | None = None,
+        limits: Limits | None = None,
+        threads: int = 1,
+        state: Path = tmp_path,
     ) -> Bench:
-        db = StateDb.open(tmp_path / "journal.db")
-        catalogue = SqliteCatalogue.open(tmp_path / "catalogue.db")
+        db = StateDb.open(state / "journal.db")
+        catalogue = SqliteCatalogue.open(state / "catalogue.db")
         zone = DropZone.open(root)
         made.extend((db.close, catalogue.close, zone.close))
         faulty = Faulty(memory)

@@ -149,6 +149,22 @@ def test_refusing_bucket_does_not_stop_the_others(make: Make) -> None:
     assert [] == list(bench.spool.root.iterdir())
 
 
+def test_built_batch_of_a_refusing_bucket_is_given_up_by_the_next_run(make: Make) -> None:
+    """Interrupted before the upload, its bucket gone meanwhile: it keeps no room in the spool, and its files stay."""
+    first = make()
+    first.drop("a/1")
+    first.faulty.on("put").fail(KeyboardInterrupt())  # type: ignore[arg-type]  # a power cut
+    with pytest.raises(KeyboardInterrupt):
+        first.run()
+    second = make()
+    second.faulty.on("uploads").fail(Missing("s3://bucket", "the bucket is not there"))
+
+    second.run()
+
+    assert ([], []) == (second.journal.unfinished(), list(second.spool.root.iterdir()))
+    assert {b"bucket/a/1"} == lying(second)
+
+
 def test_backlog_larger_than_the_spool_goes_through_it(make: Make) -> None:
     """The spool never holds more than its limit, and everything is archived in the end."""
     bench = make(spool_limit=70_000, limits=Limits(max_bytes=20_000, max_members=1000, max_age_ns=10**18, quiet_ns=QUIET_NS))

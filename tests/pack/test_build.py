@@ -236,6 +236,17 @@ def test_without_leases_open_files_are_looked_at_before_and_after(zone: Zone, mo
         build(zone.job())
 
 
+def test_without_leases_a_lasting_writer_costs_its_own_file_only(zone: Zone, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who writes before, while and after an archive is built keeps one file out of it, not all the others."""
+    first, _ = zone.drop("first"), zone.drop("second")
+    writing = Snapshot(frozenset({Identity.of(first.stat()).file_id}), 0)
+    monkeypatch.setattr(build_module, "take_lease", lambda _: Writing.UNSUPPORTED)
+    monkeypatch.setattr(build_module, "snapshot", lambda: writing)
+
+    assert {b"bucket/first": "writer"} == reasons(build(zone.job()))
+    assert {"second": b"content"} == zone.archived()
+
+
 def test_unreadable_file_is_left(zone: Zone, monkeypatch: pytest.MonkeyPatch) -> None:
     """A disk that fails while one file is read costs that file only."""
     zone.drop("bad", b"x" * 5000)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,8 @@ from s3batch.restore.deliver_s3 import IntoPrefix
 from s3batch.restore.destination import Folder, Prefix, is_below, object_key, place
 from s3batch.restore.requests import Part
 from s3sync.errors import Permanent, Transient, Usage
-from s3sync.store.contract import ObjectRef, ObjectStore, Rejected, StorageClass
+from s3sync.store.checksum import Crc64Nvme
+from s3sync.store.contract import Denied, ObjectRef, ObjectStore, Payload, Rejected, StorageClass
 from s3sync.store.stored import NoLog
 from tests.doubles.faulty import Faulty
 from tests.restore.house import House
@@ -110,6 +113,50 @@ def test_large_members_go_up_in_parts(house: House) -> None:
 
     assert content == house.store.data(TARGET)
     assert 2 <= house.store.calls["part"]
+
+
+def test_upload_that_was_begun_and_never_noted_is_cleared_away(house: House) -> None:
+    """A crash between S3's reply and our note leaves parts that are billed; the next attempt ends them, and nobody else's."""
+    content = bytes(range(256)) * 40_000
+    part = part_at(b"bucket/a/key", content)
+
+    class Crash(NoLog):
+        def note(self, upload_id: str | None, /) -> None:
+            raise KeyboardInterrupt
+
+    other = ObjectRef("back", f"{KEY}.other")
+    for ref in (TARGET, other):
+        with payload_of(house, content) as payload, pytest.raises(KeyboardInterrupt):
+            house.store.put(ref, payload, Crash())
+
+    put(into_prefix(house), part, content)
+
+    assert [other] == [upload.ref for upload in house.store.uploads("back", "")]
+    assert content == house.store.data(TARGET)
+
+
+def test_who_may_not_list_uploads_delivers_all_the_same(house: House) -> None:
+    """The bucket's lifecycle rule clears away what is left."""
+    content = bytes(range(256)) * 40_000
+    with Faulty(house.store) as store:
+        store.on("uploads").fail(Denied("back", "no"))
+
+        put(into_prefix(house, store), part_at(b"bucket/a/key", content), content)
+
+    assert content == house.store.data(TARGET)
+
+
+@contextmanager
+def payload_of(house: House, content: bytes) -> Iterator[Payload]:
+    """Lend what is put for `content`."""
+    path = house.root / "payload"
+    path.write_bytes(content)
+    crc = Crc64Nvme()
+    crc.update(content)
+    with path.open("rb") as file:
+        yield Payload(
+            fd=file.fileno(), size=len(content), crc64nvme=crc.base64(), storage_class=StorageClass.STANDARD, metadata={}
+        )
 
 
 @pytest.mark.parametrize("where", [b"bucket/\xff", b"bucket/" + b"x" * 1020])

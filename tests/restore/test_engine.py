@@ -17,6 +17,7 @@ from s3batch.restore.engine import RestoreEngine
 from s3batch.restore.requests import Deliverer, Request, State
 from s3batch.restore.thaw import MOST_ASKS, Pace
 from s3batch.restore.thaw import State as ThawState
+from s3batch.restore.thawing import MOST_DENIALS
 from s3sync.errors import NotFound, Transient, Usage
 from s3sync.store.contract import Denied, Frozen, ObjectInfo, ObjectRef, StorageClass, ThawAnswer, ThawStatus, Tier
 from s3sync.store.contract import ThawState as Seen
@@ -344,25 +345,67 @@ def test_forged_archive_is_not_paid_for(house: House) -> None:
     assert all(part.mismatch for part in engine.requests.parts(request.id))
 
 
-def test_denied_thaw_fails_with_the_reason(house: House) -> None:
-    """Missing rights fail the archive's parts with what S3 said."""
+def test_denied_thaw_fails_with_the_reason_once_it_is_believed(house: House) -> None:
+    """A right that is missing again and again fails the archive's parts with what S3 said; nothing was spent."""
     entries = house.archive(MEMBERS)
     with Faulty(house.store) as store:
-        store.on("thaw").fail(Denied("archive", "AccessDenied"))
+        store.on("thaw").fail(Denied("archive", "AccessDenied"), times=MOST_DENIALS)
         engine = house.engine(store=store)
         request = house.ask(engine, entries)
 
-        assert State.FAILED is house.work(engine, request).state
+        for _ in range(MOST_DENIALS):
+            assert not engine.requests.get(request.id).finished
+            house.work(engine, request, hours=1)
+
+    assert State.FAILED is engine.requests.get(request.id).state
     assert "AccessDenied" in house.errors(engine, request)[b"2026/a.pdf"]
+    assert 0 == house.store.calls["thaw"]
+
+
+@pytest.mark.parametrize("call", ["head", "thaw", "read", "put"])
+def test_what_is_denied_for_a_moment_is_tried_again(house: House, call: str) -> None:
+    """Policies and credentials take minutes to be known everywhere, and HEAD says 403 of a wrong clock too."""
+    entries = house.archive(MEMBERS)
+    with Faulty(house.store) as store:
+        store.on(call).fail(Denied("archive", "AccessDenied"))
+        engine = house.engine(store=store)
+        request = house.ask(engine, entries, house.order(Prefix("back", "")))
+
+        for _ in range(4):
+            house.work(engine, request, hours=48)
+
+    assert State.DELIVERED is engine.requests.get(request.id).state
+    assert 1 == len(house.store.thaws_paid)
+
+
+@pytest.mark.parametrize("call", ["read", "put"])
+def test_what_stays_denied_comes_to_an_end_for_all(house: House, call: str) -> None:
+    """However many members there are, all are given up in the same round, with what S3 said."""
+    entries = house.archive({f"2026/{number}".encode(): b"x" * 9000 for number in range(20)})
+    store = Faulty(house.store)
+    store.on(call).fail(Denied("archive", "AccessDenied"), times=1000)
+    engine = house.engine(store=store)
+    request = house.ask(engine, entries, house.order(Prefix("back", "")))
+    house.work(engine, request)
+    house.clock.advance(timedelta(hours=48))
+
+    rounds = 1
+    while not house.work(engine, request, hours=1).finished:
+        rounds += 1
+
+    assert {State.FAILED} == set(house.states(engine, request).values())
+    assert MOST_DENIALS == rounds
 
 
 def test_failed_archive_can_be_asked_for_anew(house: House) -> None:
     """What failed for want of a right is thawed for a new request once the right is there."""
     entries = house.archive(MEMBERS)
     with Faulty(house.store) as store:
-        store.on("thaw").fail(Denied("archive", "AccessDenied"))
+        store.on("thaw").fail(Denied("archive", "AccessDenied"), times=MOST_DENIALS)
         engine = house.engine(store=store)
-        house.work(engine, house.ask(engine, entries))
+        request = house.ask(engine, entries)
+        for _ in range(MOST_DENIALS):
+            house.work(engine, request, hours=1)
 
         request = house.ask(engine, entries)
         assert State.THAWING is house.work(engine, request).state

@@ -182,6 +182,34 @@ def test_a_completion_whose_reply_is_lost_is_proved(store: S3Store, proxy: HttpS
     assert log.upload_id is None
 
 
+def test_a_beginning_whose_reply_is_lost_leaves_no_second_upload(
+    store: S3Store, proxy: HttpServer, payload: Payload, moto: MotoServer
+) -> None:
+    """The library's retry begins another one; those whose ids nobody heard are aborted, and nothing of another key."""
+    before = moto.client().create_multipart_upload(Bucket="bucket", Key=f"{REF.key}.other")["UploadId"]
+    spoil(proxy, BEGIN, lost_after_effect, times=2)
+
+    store_and_prove(store, REF, payload, NoLog())
+
+    assert 3 == proxy.calls().count(BEGIN)
+    assert [before] == [upload.upload_id for upload in store.uploads("bucket", "")]
+
+
+def test_a_second_upload_that_cannot_be_looked_for_costs_an_attempt(
+    store: S3Store, proxy: HttpServer, payload: Payload
+) -> None:
+    """The next attempt goes on with the upload that is known; without the right to list, the other is a lifecycle rule's."""
+    spoil(proxy, BEGIN, lost_after_effect)
+    spoil(proxy, "GET encoding-type prefix uploads", refused(403, "AccessDenied"))
+    log = NoLog()
+
+    with pytest.raises(Transient, match="unheard"):
+        store_and_prove(store, REF, payload, log)
+    proof = store_and_prove(store, REF, payload, log)
+
+    assert (payload.crc64nvme, 2) == (proof.crc64nvme, proxy.calls().count(BEGIN))
+
+
 def test_an_error_in_a_200_reply_to_a_completion_is_an_error(store: S3Store, proxy: HttpServer, payload: Payload) -> None:
     """S3 begins its reply before it is done; the error comes in the body."""
     spoil(proxy, JOIN, refused(200, "InternalError"), times=99)

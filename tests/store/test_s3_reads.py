@@ -262,3 +262,30 @@ def objects_page(key: str, *, following: str | None) -> bytes:
     return f"""<?xml version="1.0"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">
         <Name>bucket</Name><EncodingType>url</EncodingType><IsTruncated>{str(bool(following)).lower()}</IsTruncated>{more}
         <Contents><Key>{key}</Key><Size>1</Size></Contents></ListBucketResult>""".encode()
+
+
+# Replies that are none
+
+
+PAGE = Reply(headers={"Content-Type": "text/html"}, body=b"<html><body><p>Welcome to <b>this network</body></html>")
+NO_ANSWERS = {
+    "ends in its header": Reply(cut_in_header=True),
+    "is a proxy's page": PAGE,
+    "is a well-formed page": Reply(headers={"Content-Type": "text/html"}, body=b"<html><body>Welcome</body></html>"),
+}
+QUESTIONS: dict[str, Callable[[S3Store], object]] = {
+    "head": lambda store: store.head(REF),
+    "read": lambda store: read(store, 10, 5),
+    "list": lambda store: list(store.list("bucket", "")),
+    "uploads": lambda store: list(store.uploads("bucket", "")),
+}
+
+
+@pytest.mark.parametrize("no_answer", NO_ANSWERS)
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_what_is_no_answer_is_transient(store: S3Store, server: HttpServer, question: str, no_answer: str) -> None:
+    """Never an object without a size, and never an empty listing."""
+    server.answer = lambda _asked: NO_ANSWERS[no_answer]
+
+    with pytest.raises(Transient):
+        QUESTIONS[question](store)

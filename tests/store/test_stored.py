@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 
 from s3sync.errors import Transient
-from s3sync.store.contract import AlreadyThere, ObjectRef, Payload, Rejected, Stopped, StorageClass
+from s3sync.store.contract import AlreadyThere, Denied, ObjectRef, Payload, Stopped, StorageClass
 from s3sync.store.parts import MIB
-from s3sync.store.proof import BATCH_MARK, Proof
-from s3sync.store.stored import NoLog, store_and_prove
+from s3sync.store.proof import BATCH_MARK, Differs, Proof
+from s3sync.store.stored import NoLog, Unseen, store_and_prove
 from tests.doubles.clock import FakeClock
 from tests.doubles.faulty import Faulty
 from tests.doubles.memory_store import MemoryStore
@@ -158,7 +158,7 @@ def test_a_head_that_disagrees_is_no_proof(memory: MemoryStore, payload: Payload
     with Faulty(memory) as faulty:
         faulty.on("head").change(lambda info: replace(info, **lie))
 
-        with pytest.raises(Rejected):
+        with pytest.raises(Differs):
             store_and_prove(faulty, REF, payload, NoLog())
 
 
@@ -181,6 +181,18 @@ def test_a_look_that_fails_is_no_proof(memory: MemoryStore, payload: Payload) ->
             store_and_prove(faulty, REF, payload, NoLog())
         with pytest.raises(Transient):
             store_and_prove(faulty, REF, payload, NoLog(), resuming=True)
+
+
+@pytest.mark.parametrize("doubtful", [False, True], ids=["after a put", "after a doubtful put"])
+def test_a_look_that_is_refused_says_that_it_may_be_stored(memory: MemoryStore, payload: Payload, doubtful: bool) -> None:
+    """It is for another look, and no reason to store it again under another name."""
+    with Faulty(memory) as faulty:
+        if doubtful:
+            faulty.on("put").fail(BROKEN, after_effect=True)
+        faulty.on("head").fail(Denied(str(REF), "cannot look at it (403)", "Allow s3:GetObject"))
+
+        with pytest.raises(Unseen, match=r"may be stored by now: cannot look at it \(403\). Allow s3:GetObject"):
+            store_and_prove(faulty, REF, payload, NoLog())
 
 
 def test_told_to_stop_it_does_not_look(memory: MemoryStore, payload: Payload) -> None:
