@@ -5,16 +5,19 @@ JOBS ?= 2
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test check bench goldens lock
+.PHONY: help venv demo test test-long check bench goldens lock
 
 help: ## show this list
-	@sed -n 's/^\([a-z]*\):.*## /\1  /p' $(MAKEFILE_LIST) | while read -r name text; do printf '  %-8s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1  /p' $(MAKEFILE_LIST) | while read -r name text; do printf '  %-9s %s\n' "$$name" "$$text"; done
 
 demo: venv ## watch the whole life of a file on this machine alone (make demo ARGS=--keep leaves it running)
 	$(PYTHON) -m s3batch.demo $(ARGS)
 
 test: check ## lint, types and the suite: what must pass before anything is handed in
 	$(PYTHON) -m pytest -n $(JOBS) --dist worksteal -m "not slow" $(ARGS)
+
+test-long: check ## all of the sweeps and long runs of which CI does a sample: hours
+	$(PYTHON) -m pytest -n $(JOBS) --dist worksteal -m long $(ARGS)
 
 check: venv ## lint and types only
 	.venv/bin/ruff check
@@ -25,9 +28,10 @@ bench: venv ## measure against GNU tar and tarfile, as ratios
 	$(PYTHON) -m tests.bench $(ARGS)
 
 goldens: venv ## write the golden files anew; look at the difference before committing it
-	$(PYTHON) -m pytest -q -m golden --renew-goldens
+	RENEW_GOLDENS=1 $(PYTHON) -m pytest -q -m golden
 
 lock: venv ## renew Pipfile.lock from pyproject.toml, without any trace of where packages come from
+	@[ -x .tools/bin/pipenv ] || { rm -f .venv/.made-from; deploy/bootstrap.sh; }
 	PIPENV_VENV_IN_PROJECT=1 PIPENV_IGNORE_VIRTUALENVS=1 .tools/bin/pipenv lock
 	$(PYTHON) deploy/lock.py
 

@@ -7,8 +7,23 @@ import os
 import pytest
 
 from tests.doubles.moto_server import _moto_running, moto
+from tests.live.sshd import _drop_host, _sshd_running, sshd
+from tests.live.versitygw import _versitygw_running, versitygw
+from tests.live.vsftpd import _vsftpd_running, vsftpd
 
-__all__ = ["_moto_running", "moto"]
+__all__ = [
+    "_drop_host",
+    "_moto_running",
+    "_sshd_running",
+    "_versitygw_running",
+    "_vsftpd_running",
+    "moto",
+    "sshd",
+    "versitygw",
+    "vsftpd",
+]
+
+pytest_plugins = ("tests.crash.report", "tests.faults.table", "tests.live.plugin")
 
 FOREIGN = ("AWS_", "S3BATCH_", "S3SYNC_", "XDG_", "ELASTICSEARCH_LOGS_", "RSYSLOG_")
 FOREIGN_NAMES = {
@@ -28,6 +43,14 @@ NO_ACCOUNT = {
     "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
 }
 """Credentials that open nothing, and an endpoint where nobody listens: a test that forgets to name its own reaches no one."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what takes an hour unless `-m` or `-k` asks for it by that word."""
+    if "long" not in f"{config.option.markexpr} {config.option.keyword}":
+        left_out = [item for item in items if item.get_closest_marker("long")]
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)
 
 
 @pytest.fixture(autouse=True)

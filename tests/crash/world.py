@@ -105,24 +105,26 @@ class World:
     def judge_at_rest(self) -> None:
         """Hold the promise when there is nothing left to do: all archived, each drop seen once, nothing lying about."""
         self.judge()
-        assert Counter() == Counter(self._lying())
-        assert [] == sorted(path.name for path in (self.base / "state" / "spool").iterdir())
+        assert not self._lying(), f"not archived: {[key for key, _ in self._lying()]}"
+        left = sorted(path.name for path in (self.base / "state" / "spool").iterdir())
+        assert not left, f"left in the spool: {left}"
         code, output = self.run("find", "--json", "--limit", "1000")
         assert code == 0, output
         rows = Counter((row["key"], row["sha256"]) for row in map(json.loads, output.splitlines()) if "key" in row)
+        assert not rows - Counter(set(rows)), f"doubled: {rows - Counter(set(rows))}"
         assert Counter({(key, _digest(content)): 1 for key, content in self.archived_members()}) == rows
 
     def archived_members(self) -> list[tuple[str, bytes]]:
         """Return key and content of every member of every archive that has a manifest."""
         members = []
-        for key in self._keys():
+        for key in self.keys():
             if key.startswith("s3-batch/manifests/"):
-                manifest = json.loads(gzip.decompress(self._object(key)))
+                manifest = json.loads(gzip.decompress(self.object(key)))
                 members += self._members(manifest)
         return members
 
     def _members(self, manifest: Mapping[str, Any]) -> list[tuple[str, bytes]]:
-        archive = self._object(manifest["archive"]["key"])
+        archive = self.object(manifest["archive"]["key"])
         with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
             contents = {info.name: tar.extractfile(info).read() for info in tar}  # type: ignore[union-attr]  # regular files
         for member in manifest["members"]:
@@ -132,13 +134,15 @@ class World:
         assert set(contents) == {member["key"] for member in manifest["members"]}
         return list(contents.items())
 
-    def _object(self, key: str) -> bytes:
+    def object(self, key: str) -> bytes:
+        """Return what an object holds, thawed where it must be."""
         head: Mapping[str, object] = dict(self.s3.head_object(Bucket=BUCKET, Key=key))
         if head.get("StorageClass") == "DEEP_ARCHIVE" and "Restore" not in head:
             self.s3.restore_object(Bucket=BUCKET, Key=key, RestoreRequest={"Days": 1})
         return self.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read()
 
-    def _keys(self) -> list[str]:
+    def keys(self) -> list[str]:
+        """Return the keys of all objects."""
         return [found["Key"] for found in self.s3.list_objects_v2(Bucket=BUCKET).get("Contents", [])]
 
     def _lying(self) -> list[tuple[str, bytes]]:
