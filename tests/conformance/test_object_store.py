@@ -24,7 +24,7 @@ from s3sync.store.contract import (
 )
 from s3sync.store.parts import MIB
 from s3sync.store.stored import NoLog
-from tests.conformance.stores import STORES, Bench, on_the_bench
+from tests.conformance.stores import Bench, on_the_bench, params
 from tests.doubles.payloads import payload_of
 
 REF = ObjectRef("bucket", "folder/file.bin")
@@ -45,7 +45,7 @@ class Log(NoLog):
         super().note(upload_id)
 
 
-@pytest.fixture(params=STORES)
+@pytest.fixture(params=params())
 def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     """Each store in turn."""
     with on_the_bench(request, request.param) as opened:

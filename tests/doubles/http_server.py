@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import cast
 from urllib.parse import parse_qs, urlsplit
 
 NOT_FORWARDED = frozenset({"connection", "transfer-encoding", "content-length", "server", "date", "expect"})
@@ -51,8 +52,8 @@ class Asked:
 class Reply:
     """What is sent back: the length said is the body's, unless `says_length` differs.
 
-    `lost` closes the connection instead, and `reset` breaks it. With `pause_seconds` the body comes in a few pieces with a pause
-    before each.
+    `lost` closes the connection instead, `reset` breaks it, and `cut_in_header` closes it in the middle of the header. With
+    `pause_seconds` there is a pause before the header and between a few pieces of the body.
     """
 
     status: int = 200
@@ -61,6 +62,7 @@ class Reply:
     says_length: int | None = None
     lost: bool = False
     reset: bool = False
+    cut_in_header: bool = False
     pause_seconds: float = 0.0
 
 
@@ -84,7 +86,7 @@ class HttpServer:
         self.cut: Callable[[Asked], int | None] = read_all
         """Asked of each request before its body has come: after how many bytes of it to break the connection, None not to."""
         self.asked: list[Asked] = []
-        self._server = _Server(("127.0.0.1", 0), _handler(self))
+        self._server = _Server(0, self)
         self._port = self._server.server_port
         self.endpoint = f"http://127.0.0.1:{self._port}"
         self._thread = _serving(self._server)
@@ -100,7 +102,7 @@ class HttpServer:
     def accept(self) -> None:
         """Take connections again, on the same port, if they were refused."""
         if self._server.socket.fileno() < 0:
-            self._server = _Server(("127.0.0.1", self._port), _handler(self))
+            self._server = _Server(self._port, self)
             self._thread = _serving(self._server)
 
     def close(self) -> None:
@@ -129,6 +131,10 @@ def answering(answer: Answer) -> Iterator[HttpServer]:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+
+    def __init__(self, port: int, state: HttpServer) -> None:
+        self.state = state
+        super().__init__(("127.0.0.1", port), _Handler)
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Say nothing of a client that went away in the middle: that is what some tests are about."""
@@ -164,49 +170,49 @@ def _reply(response: http.client.HTTPResponse) -> Reply:
     )
 
 
-def _handler(state: HttpServer) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
-        def answer(self) -> None:
-            length = int(self.headers.get("Content-Length", 0))
-            head = Asked(self.command, self.path, dict(self.headers.items()), b"")
-            cut = state.cut(head)
-            if cut is not None:
-                self.rfile.read(min(cut, length))
-                self.send(BROKEN)
-                return
-            asked = Asked(head.method, head.target, head.headers, self.rfile.read(length))
-            state.asked.append(asked)
-            self.send(state.answer(asked))
+    def answer(self) -> None:
+        state = cast(_Server, self.server).state
+        length = int(self.headers.get("Content-Length", 0))
+        head = Asked(self.command, self.path, dict(self.headers.items()), b"")
+        cut = state.cut(head)
+        if cut is not None:
+            self.rfile.read(min(cut, length))
+            self.send(BROKEN)
+            return
+        asked = Asked(head.method, head.target, head.headers, self.rfile.read(length))
+        state.asked.append(asked)
+        self.send(state.answer(asked))
 
-        do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = answer  # noqa: N815 - the names http.server looks for
+    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = answer  # noqa: N815 - the names http.server looks for
 
-        def send(self, reply: Reply) -> None:
-            said = len(reply.body) if reply.says_length is None else reply.says_length
-            if reply.reset:
-                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-                self.connection.close()
-            elif not reply.lost:
-                self.send_response(reply.status)
-                for name, value in {**reply.headers, "Content-Length": str(said)}.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.send_body(reply)
-            ends_early = said != len(reply.body) and self.command != "HEAD"
-            self.close_connection = reply.lost or reply.reset or ends_early
+    def send(self, reply: Reply) -> None:
+        time.sleep(reply.pause_seconds)
+        if reply.reset:
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            self.connection.close()
+        elif reply.cut_in_header:
+            self.wfile.write(f"HTTP/1.1 {reply.status} OK\r\nContent-Le".encode())
+        elif not reply.lost:
+            self.send_whole(reply)
+            return
+        self.close_connection = True
 
-        def send_body(self, reply: Reply) -> None:
-            if not reply.pause_seconds:
-                self.wfile.write(reply.body)
-                return
-            step = max(1, -(-len(reply.body) // PIECES))
-            for at in range(0, len(reply.body), step):
-                time.sleep(reply.pause_seconds)
-                self.wfile.write(reply.body[at : at + step])
+    def send_whole(self, reply: Reply) -> None:
+        length = len(reply.body) if reply.says_length is None else reply.says_length
+        self.send_response(reply.status)
+        for name, value in {**reply.headers, "Content-Length": str(length)}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        pieces = PIECES if reply.pause_seconds else 1
+        step = max(1, -(-len(reply.body) // pieces))
+        for at in range(0, len(reply.body), step):
+            time.sleep(reply.pause_seconds if at else 0)
+            self.wfile.write(reply.body[at : at + step])
+        self.close_connection = length != len(reply.body) and self.command != "HEAD"
 
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    return Handler
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
