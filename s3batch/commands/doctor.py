@@ -22,7 +22,7 @@ behind. Run it as the agent's user, since it is that user's rights that count. A
 Exit codes: 0 all is well, 3 the agent works with less than it should have, 7 it would not start or could archive nothing.
 
 examples:
-  sudo -u s3batch s3batch doctor
+  s3batch doctor
   s3batch doctor --bucket customer-uploads --json | jq 'select(.ok | not)'
 """
 

@@ -1,8 +1,8 @@
 """Perform what `next_step` decides about one archive's thaw: HEAD, journal the intent, ask S3, journal the answer.
 
-What is worth repeating is repeated by a later pass, later each time; what is not sets this archive aside and no other. A missing
-right is believed when it was missing some times in a row: policies and new credentials take minutes to be known everywhere, and
-HEAD says 403 of a wrong clock too. Before anything is spent HEAD must show the very archive that was recorded.
+What is worth repeating is repeated by a later pass, later each time; what is not sets this archive aside and no other. A
+missing right is believed when it was missing some times in a row: policies and new credentials take minutes to be known
+everywhere, and HEAD says 403 of a wrong clock too. Before anything is spent HEAD must show the very archive that was recorded.
 """
 
 from __future__ import annotations

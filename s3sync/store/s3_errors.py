@@ -37,7 +37,7 @@ class _Sorted:
 
 
 _CREDENTIALS = "Renew the credentials, or use a role or profile that renews them itself"
-_RIGHTS = "Compare the caller's policy with the one in deploy/iam"
+_RIGHTS = "Compare the caller's policy with the rights the README lists"
 _REGION = "Set AWS_REGION to the bucket's region"
 _CLOCK = "Set this host's clock: it differs from S3's by more than 15 minutes"
 _KEY = "Look at the state and the policy of the bucket's KMS key"

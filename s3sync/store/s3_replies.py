@@ -50,8 +50,8 @@ def http_date(text: str) -> datetime:
 def said(subject: str, reply: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401 - whatever botocore makes of it
     """Return what every whole reply of its kind says. Raises `Transient` for one that does not.
 
-    A connection that ends within the header looks to Python's HTTP like a header that ended there, and a proxy's own page like an
-    answer without anything in it: a listing would be an empty one.
+    A connection that ends within the header looks to Python's HTTP like a header that ended there, and a proxy's own page like
+    an answer without anything in it: a listing would be an empty one.
     """
     try:
         return reply[name]

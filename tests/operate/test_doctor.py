@@ -13,11 +13,11 @@ import pytest
 
 from s3batch.operate import look_folders, look_host, look_store, look_zone
 from s3batch.operate.findings import Finding, Level, Looked, examine
-from s3sync.mounts import Filesystem, find
 from s3batch.operate.survey import Survey, Tried, Unwritable, survey
 from s3sync.dropzone.writers import Snapshot, Writing
 from s3sync.dropzone.zone import DropZone
 from s3sync.errors import Exit, Transient
+from s3sync.mounts import Filesystem, find
 from tests.doubles.http_server import Asked, Reply, answering
 from tests.doubles.moto_server import MotoServer
 from tests.dropzone.zones import open_place, root_only, run_as_nobody
