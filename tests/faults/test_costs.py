@@ -27,12 +27,12 @@ LOOK = Decimal("0.0004") / 1000
 
 
 @pytest.fixture
-def life(server: tuple[str, S3Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Life]:
+def life(server: tuple[str, S3Server], base: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Life]:
     """The program over the front."""
     with ExitStack() as stack:
         front = stack.enter_context(running(server[1], FakeClock()))
         stack.enter_context(quick(monkeypatch, front, stalled=False))
-        yield stack.enter_context(Life(tmp_path, front))
+        yield stack.enter_context(Life(base, front))
 
 
 def order(number: int, tier: Tier = Tier.BULK) -> Order:

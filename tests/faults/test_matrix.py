@@ -1,7 +1,7 @@
 """Each fault, at each request of one batch's life and of one restore's: done, or done by the next pass. Nothing else.
 
 Nothing is lost, nothing is in the catalogue twice, no object is replaced, no archive and no thaw is paid for twice, and no
-upload is left behind. A fixed sample runs with the quick suite, all of it with the slow tests; the table is printed at the end.
+upload is left behind. A fixed sample runs with the quick suite, another with the slow tests, the rest with the long ones.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ from tests.faults.table import CELL, DONE, NEXT, OUTCOME
 SAMPLE = 9
 """Every so many-th combination belongs to the quick suite; odd, so that both of each pair have their turn."""
 
+SLOW_SAMPLE = 8
+"""Of the rest, every eighth is for CI."""
+
 
 @dataclass(frozen=True, slots=True)
 class Combination:
@@ -40,7 +43,7 @@ class Combination:
 
 
 def combinations() -> list[object]:
-    """Return every fault at every request it can happen to; those outside the sample are slow tests."""
+    """Return every fault at every request it can happen to, most of them for the long run."""
     every = [
         Combination(name, kind, fault, lasting)
         for name, story in STORIES.items()
@@ -48,21 +51,27 @@ def combinations() -> list[object]:
         for fault in kind.faults
         for lasting in (False, True)
     ]
-    slow = pytest.mark.slow
-    return [pytest.param(one, id=str(one), marks=slow if at % SAMPLE else ()) for at, one in enumerate(every)]
+    return [pytest.param(one, id=str(one), marks=_mark(at)) for at, one in enumerate(every)]
+
+
+def _mark(at: int) -> pytest.MarkDecorator | tuple[()]:
+    """Return in which suite the combination runs."""
+    if at % SAMPLE == 0:
+        return ()
+    return pytest.mark.slow if at % SLOW_SAMPLE == 1 else pytest.mark.long
 
 
 @pytest.mark.live("versitygw", optional=True)
 @pytest.mark.parametrize("name", STORIES)
 def test_the_requests_of_a_story_are_all_its_requests(
-    server: tuple[str, S3Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    server: tuple[str, S3Server], base: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     """Without a fault each story makes exactly the requests that the faults strike, in this order, and ends as it should."""
     story = STORIES[name]
     with ExitStack() as stack:
         front = stack.enter_context(running(server[1], FakeClock()))
         stack.enter_context(quick(monkeypatch, front, stalled=False))
-        life = stack.enter_context(Life(tmp_path, front))
+        life = stack.enter_context(Life(base, front))
         story.begin(life)
         front.http.asked.clear()
 
@@ -80,7 +89,7 @@ def test_the_requests_of_a_story_are_all_its_requests(
 @pytest.mark.parametrize("struck", combinations())
 def test_whatever_happens_to_a_request_the_next_pass_is_done(
     server: tuple[str, S3Server],
-    tmp_path: Path,
+    base: Path,
     monkeypatch: pytest.MonkeyPatch,
     record_property: Callable[[str, object], None],
     struck: Combination,
@@ -91,7 +100,7 @@ def test_whatever_happens_to_a_request_the_next_pass_is_done(
     with ExitStack() as stack:
         front = stack.enter_context(running(server[1], FakeClock()))
         stack.enter_context(quick(monkeypatch, front, stalled=struck.fault is Fault.STALL))
-        life = stack.enter_context(Life(tmp_path, front))
+        life = stack.enter_context(Life(base, front))
         story.begin(life)
         before = front.faults.struck
         times = EVERY if struck.lasting else 1
