@@ -23,8 +23,8 @@ from tests.live.vsftpd import Vsftpd
 
 PATIENCE_SECONDS = 60.0
 
-_STARTED: list[subprocess.Popen[bytes]] = []
-"""Every client of this test; see `end_all`."""
+_STARTED: dict[subprocess.Popen[bytes], Path] = {}
+"""Every client of this test and where its complaints go; see `end_all`."""
 
 
 class Client(Protocol):
@@ -49,15 +49,12 @@ class _Running:
     def start(self, words: list[str], *, feed: str | None = None) -> subprocess.Popen[bytes]:
         """Start a client and hand it `feed`, all it will read."""
         environment = {"PATH": os.environ["PATH"], "HOME": str(self._home), "LANG": "C.UTF-8"}
-        process = subprocess.Popen(
-            words,
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        _STARTED.append(process)
+        said = self._home / f"said-{len(_STARTED)}"
+        with said.open("wb") as output:
+            process = subprocess.Popen(
+                words, env=environment, stdin=subprocess.PIPE, stdout=output, stderr=output, start_new_session=True
+            )
+        _STARTED[process] = said
         assert process.stdin is not None
         process.stdin.write((feed or "").encode())
         process.stdin.close()
@@ -154,10 +151,12 @@ class Talker:
     def __init__(self, server: Sshd, user: User) -> None:
         """Log in."""
         words = ["sftp", "-q", "-F", str(server.client_config), "-b", "-", f"{user.name}@drop"]
-        self._sftp = subprocess.Popen(
-            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
-        )
-        _STARTED.append(self._sftp)
+        said = server.host.base / f"talker-{len(_STARTED)}"
+        with said.open("wb") as output:
+            self._sftp = subprocess.Popen(
+                words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=output, start_new_session=True
+            )
+        _STARTED[self._sftp] = said
         self._wait()
 
     def put(self, source: Path, name: str) -> bool:
@@ -191,22 +190,28 @@ def kill(process: subprocess.Popen[bytes]) -> None:
 def end_all() -> None:
     """Kill what is left of the clients of a test, however it ended."""
     while _STARTED:
-        process = _STARTED.pop()
+        process, _ = _STARTED.popitem()
         if process.poll() is None:
             kill(process)
-        for stream in (process.stdin, process.stdout, process.stderr):
+        for stream in (process.stdin, process.stdout):
             if stream is not None:
                 stream.close()
 
 
 def done(process: subprocess.Popen[bytes]) -> bool:
-    """Wait for a client and tell whether it says that all went well."""
-    return process.wait(PATIENCE_SECONDS) == 0
+    """Wait for a client that has to succeed; fail with what it said where it does not."""
+    code = process.wait(PATIENCE_SECONDS)
+    assert code == 0, f"{process.args!r} ended with {code}: {_said()}"
+    return True
 
 
 def eventually(condition: Callable[[], object], what: str) -> None:
     """Wait until `condition` holds; fail naming `what` if it does not in a long time."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not condition():
-        assert time.monotonic() < deadline, f"{what} did not happen"
+        assert time.monotonic() < deadline, f"{what} did not happen: {_said()}"
         time.sleep(0.01)
+
+
+def _said() -> list[str]:
+    return [said.read_text("utf-8", "replace")[-500:] for said in _STARTED.values()]
