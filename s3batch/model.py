@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
+from typing import NamedTuple
 
-from s3sync.dropzone.candidate import Candidate, Identity
+from s3sync.dropzone.candidate import Candidates, Identity
 from s3sync.store.contract import ObjectRef, StorageClass
 from s3sync.store.proof import Proof
 
@@ -36,7 +37,7 @@ class Batch:
     bucket: str
     folder: str
     """The deepest folder the members share (with room for the archive's name), without a trailing slash; may be empty."""
-    candidates: tuple[Candidate, ...]
+    candidates: Candidates
     planned_bytes: int
     """The archive's size if every candidate becomes a member."""
     reason: Closed
@@ -62,9 +63,11 @@ class Reservation:
         return self.archive.bucket
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
-    """One file inside an archive. `offset` is where its data begins in the tar; `sha256` is lower-case hex."""
+class Member(NamedTuple):
+    """One file inside an archive. `offset` is where its data begins in the tar; `sha256` is lower-case hex.
+
+    A tuple because an archive has a hundred thousand, and each is made anew for manifest, catalogue and release.
+    """
 
     key: bytes
     offset: int
@@ -79,8 +82,7 @@ class Member:
     group: str
 
 
-@dataclass(frozen=True, slots=True)
-class SpooledMember:
+class SpooledMember(NamedTuple):
     """A member and the original it was copied from, as the spool's member list keeps them."""
 
     member: Member

@@ -105,5 +105,5 @@ class FillGauge:
 
 
 def _top(batch: Batch) -> bytes:
-    key = batch.candidates[0].key
+    key = next(iter(batch.candidates)).key
     return key[: key.find(b"/") + 1]

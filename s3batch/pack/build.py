@@ -17,19 +17,19 @@ import gc
 import grp
 import os
 import pwd
-import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from stat import S_ISREG
 from typing import Self
 
 from s3batch.pack.members import ListedOwner, MemberListWriter
-from s3batch.pack.tar import END_OF_ARCHIVE, Attributes, Owner, Shrunk, TarWriter, Unreadable, header, padded
-from s3sync.dropzone.candidate import Candidate, FileId, Identity
+from s3batch.pack.tar import Attributes, Full, Owner, Shrunk, TarWriter, Unreadable, header
+from s3sync.dropzone.candidate import Candidates, FileId, Numbers
 from s3sync.dropzone.folders import READ, FolderCache, open_root
-from s3sync.dropzone.syscalls import is_pinned
+from s3sync.dropzone.syscalls import FLAGS_BYTES, is_pinned
 from s3sync.dropzone.writers import Snapshot, Writing, ignore_lease_signals, lease_broken, snapshot, take_lease
 
 _LIST_FLUSH_MEMBERS = 1000
@@ -43,7 +43,7 @@ class BuildJob:
     """The drop zone's root."""
     folder: str
     """The batch's own spool folder; made here, so it must not exist."""
-    candidates: tuple[Candidate, ...]
+    candidates: Candidates
     max_bytes: int
     """No member that would make the archive larger is taken, unless it is the only one."""
 
@@ -84,9 +84,9 @@ def build(job: BuildJob) -> Built:
         stack.callback(os.close, root_fd)
         folders = stack.enter_context(FolderCache(root_fd))
         os.mkdir(job.folder, 0o700)
-        bench = stack.enter_context(_Bench(Path(job.folder), job.max_bytes))
-        for candidate in job.candidates:
-            bench.take(candidate, folders)
+        bench = stack.enter_context(_Bench(Path(job.folder), folders, job.max_bytes))
+        for path, numbers in job.candidates.rows():
+            bench.take(path, numbers)
         built = bench.finish()
     if built.members:
         _flush_folder(job.folder)
@@ -97,13 +97,14 @@ def build(job: BuildJob) -> Built:
 class _Bench:
     """The archive under construction: tar, member list, and what was left."""
 
-    def __init__(self, folder: Path, max_bytes: int) -> None:
+    def __init__(self, folder: Path, folders: FolderCache, max_bytes: int) -> None:
         self._tar_fd = os.open(folder / "archive.tar", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         self._list_fd = os.open(folder / "members", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        self._tar = TarWriter(self._tar_fd)
+        self._folders = folders
+        self._tar = TarWriter(self._tar_fd, max_bytes)
         self._list = MemberListWriter()
-        self._max_bytes = max_bytes
         self._content_bytes = 0
+        self._flags = bytearray(FLAGS_BYTES)
         self._left: list[Left] = []
         self._unleased: set[FileId] = set()
         self._seen_before: Snapshot | None = None
@@ -115,20 +116,20 @@ class _Bench:
         os.close(self._tar_fd)
         os.close(self._list_fd)
 
-    def take(self, candidate: Candidate, folders: FolderCache) -> None:
-        """Make `candidate` a member, or leave it."""
+    def take(self, path: bytes, numbers: Numbers) -> None:
+        """Make a candidate a member, or leave it."""
         try:
-            parent_fd, name = folders.parent(candidate.path)
+            parent_fd, name = self._folders.parent(path)
             fd = os.open(name, READ, dir_fd=parent_fd)
         except OSError as error:
-            self._left.append(Left(candidate.path, _unopened(error)))
+            self._left.append(Left(path, _unopened(error)))
             return
         try:
-            reason = self._copy(fd, candidate)
+            reason = self._copy(fd, path, numbers)
         finally:
             os.close(fd)
         if reason:
-            self._left.append(Left(candidate.path, reason))
+            self._left.append(Left(path, reason))
         elif self._list.count % _LIST_FLUSH_MEMBERS == 0:
             _write_all(self._list_fd, self._list.take())
 
@@ -148,33 +149,35 @@ class _Bench:
             left=tuple(self._left),
         )
 
-    def _seen_writing(self, identity: Identity) -> bool:
+    def _seen_writing(self, file: FileId) -> bool:
         """Tell whether anybody had the file open for writing before we began, and ask again when the batch is built."""
         if self._seen_before is None:
             self._seen_before = snapshot()
-        if identity.file_id in self._seen_before.writing:
+        if file in self._seen_before.writing:
             return True
-        self._unleased.add(identity.file_id)
+        self._unleased.add(file)
         return False
 
-    def _copy(self, fd: int, candidate: Candidate) -> str | None:
+    def _copy(self, fd: int, path: bytes, numbers: Numbers) -> str | None:
         """Append the open file as a member; return why not, by the rule's name."""
-        identity = candidate.identity
+        device, inode, size, mtime_ns, ctime_ns, key_at = numbers
         writing = take_lease(fd)
-        if writing is not None and (writing is Writing.SOMEBODY or self._seen_writing(identity)):
+        if writing is not None and (writing is Writing.SOMEBODY or self._seen_writing((device, inode))):
             return "writer"
         seen = os.fstat(fd)
-        if Identity.of(seen) != identity or not stat.S_ISREG(seen.st_mode):
+        mode = seen.st_mode
+        same = seen.st_ctime_ns == ctime_ns and seen.st_mtime_ns == mtime_ns and seen.st_size == size
+        if not (same and seen.st_ino == inode and seen.st_dev == device and S_ISREG(mode)):
             return "changed"
-        if is_pinned(fd):
+        if is_pinned(fd, self._flags):
             return "immutable"
-        owner, listed = _owner(seen.st_mode & 0o7777, seen.st_uid, seen.st_gid)
-        head = header(candidate.key, identity.size, identity.mtime_ns // 10**9, owner)
-        if self._list.count and len(head) + padded(identity.size) > self._max_bytes - self._tar.size - len(END_OF_ARCHIVE):
-            return "no_room"
+        owner, listed = _owner(mode & 0o7777, seen.st_uid, seen.st_gid)
+        head = header(path[key_at:], size, mtime_ns // 1_000_000_000, owner)
         undisturbed = _lease_holds if writing is None else _always
         try:
-            place = self._tar.add(fd, head, identity.size, undisturbed)
+            place = self._tar.add(fd, head, size, undisturbed)
+        except Full:
+            return "no_room"
         except Unreadable:
             self._tar.undo()
             return "unreadable"
@@ -182,11 +185,11 @@ class _Bench:
             self._tar.undo()
             return "changed"
         # Whatever is done to a file sets its ctime; the lease tells of a writer who has only just come.
-        if os.fstat(fd).st_ctime_ns != identity.ctime_ns or not undisturbed(fd):
+        if os.fstat(fd).st_ctime_ns != ctime_ns or not undisturbed(fd):
             self._tar.undo()
             return "changed"
-        self._list.add(candidate.path, len(candidate.path) - len(candidate.key), identity, place, listed)
-        self._content_bytes += identity.size
+        self._list.add(path, numbers, place, listed)
+        self._content_bytes += size
         return None
 
 

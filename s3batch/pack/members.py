@@ -2,38 +2,41 @@
 
 It lies beside the tar and outlives it until the originals are released, because a restart needs it: to write the manifest,
 to fill the catalogue, and to know which originals may go. It is internal and short-lived, so it is made for speed: a first
-line with its version, then four fields a member, each ended by NUL (no name can hold one): the numbers, the original's
-path, user, group. The last field counts the members and bears a CRC-32 of everything before it, so that a torn list is
-never taken for a whole one.
+line with its version, then a record a member: numbers of fixed width, among them how long the names are that follow (the
+original's path; user and group, each ended by NUL). At the end stands a CRC-32 of everything before it, so that a torn list
+is never taken for a whole one.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from functools import lru_cache
 from pathlib import Path
+from struct import Struct
 
 from s3batch.model import Member, SpooledMember
 from s3batch.pack.tar import Attributes, Written
-from s3sync.dropzone.candidate import Identity
+from s3sync.dropzone.candidate import Identity, Numbers
 from s3sync.errors import Permanent
 
-_FIRST_LINE = b"s3batch member list 1\n"
+_FIRST_LINE = b"s3batch member list 2\n"
 _CHUNK_BYTES = 1 << 20
+_CRC_BYTES = 4
 
-
-_RECORD = b"%d %d %b %d %d %d %d %b %d\0%b\0%b"
-"""Offset, size, SHA-256, device, inode, mtime, ctime, mode, uid, gid, where the key begins; path; user and group."""
+_RECORD = Struct("<HHQ32sQQqqqHIIH")
+"""Bytes of the path, and of user and group; offset; SHA-256; device, inode, size, mtime, ctime; uid, gid, mode; where in the
+path the key begins. """
 
 
 class ListedOwner:
     """A member's mode and owner as the list has them, made ready once for all files that share them."""
 
-    __slots__ = ("names", "numbers")
+    __slots__ = ("gid", "mode", "names", "uid")
 
     def __init__(self, attributes: Attributes) -> None:
         """Make `attributes` ready."""
-        self.numbers = b"%d %d %d" % (attributes.mode, attributes.uid, attributes.gid)
+        self.mode, self.uid, self.gid = attributes.mode, attributes.uid, attributes.gid
         self.names = b"%b\0%b\0" % (attributes.user.encode(), attributes.group.encode())
 
 
@@ -47,11 +50,11 @@ class MemberListWriter:
         self.count = 0
         """How many members were added."""
 
-    def add(self, path: bytes, key_at: int, identity: Identity, place: Written, owner: ListedOwner) -> None:
-        """Append the file at `path`, whose key begins at `key_at` in it, copied to `place`."""
-        device, inode, size, mtime_ns, ctime_ns = identity
-        numbers = (place.offset, size, place.sha256.encode(), device, inode, mtime_ns, ctime_ns, owner.numbers, key_at)
-        self._pending.append(_RECORD % (*numbers, path, owner.names))
+    def add(self, path: bytes, numbers: Numbers, place: Written, owner: ListedOwner) -> None:
+        """Append the candidate of `path` and `numbers`, copied to `place`."""
+        names = owner.names
+        record = _RECORD.pack(len(path), len(names), *place, *numbers, owner.uid, owner.gid, owner.mode)
+        self._pending += (record, path, names)
         self.count += 1
 
     def take(self) -> bytes:
@@ -62,11 +65,9 @@ class MemberListWriter:
         return piece
 
     def finish(self) -> bytes:
-        """Return the rest, ended by the count and the checksum."""
-        end = b"end %d " % self.count
-        self._pending.append(end)
+        """Return the rest and the checksum."""
         piece = self.take()
-        return b"%b%d\0" % (piece, self._crc)
+        return piece + self._crc.to_bytes(_CRC_BYTES, "little")
 
 
 def read_member_list(path: Path) -> Iterator[SpooledMember]:
@@ -76,38 +77,36 @@ def read_member_list(path: Path) -> Iterator[SpooledMember]:
     is torn, of another version, or gone.
     """
     _check(path)
-    numbers: list[bytes] = []
-    for field in _fields(path):
-        numbers.append(field)
-        if len(numbers) == 4:  # noqa: PLR2004 - the four fields of the format above
-            yield _parse(*numbers)
-            numbers.clear()
-
-
-def _parse(numbers: bytes, path: bytes, user: bytes, group: bytes) -> SpooledMember:
-    offset, size, sha256, device, inode, mtime_ns, ctime_ns, mode, uid, gid, key_at = numbers.split(b" ")
-    member = Member(
-        key=path[int(key_at) :],
-        offset=int(offset),
-        size=int(size),
-        sha256=sha256.decode(),
-        mtime_ns=int(mtime_ns),
-        mode=int(mode),
-        uid=int(uid),
-        gid=int(gid),
-        user=user.decode(),
-        group=group.decode(),
-    )
-    return SpooledMember(member, path, Identity(int(device), int(inode), int(size), int(mtime_ns), int(ctime_ns)))
-
-
-def _fields(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
         file.seek(len(_FIRST_LINE))
         rest = b""
         while chunk := file.read(_CHUNK_BYTES):
-            *fields, rest = (rest + chunk).split(b"\0")
-            yield from fields
+            rest = yield from _whole_records(rest + chunk)
+
+
+def _whole_records(piece: bytes) -> Generator[SpooledMember, None, bytes]:
+    """Yield the members whose records are whole in `piece`, which begins with one; return what is left of it."""
+    at, last = 0, len(piece) - _RECORD.size
+    while at <= last:
+        numbers = _RECORD.unpack_from(piece, at)
+        path_bytes, names_bytes, offset, sha256, device, inode, size, mtime_ns, ctime_ns, key_at, uid, gid, mode = numbers
+        path_at = at + _RECORD.size
+        names_at = path_at + path_bytes
+        end = names_at + names_bytes
+        if end > len(piece):
+            break
+        path = piece[path_at:names_at]
+        user, group = _accounts(piece[names_at:end])
+        member = Member(path[key_at:], offset, size, sha256.hex(), mtime_ns, mode, uid, gid, user, group)
+        yield SpooledMember(member, path, Identity(device, inode, size, mtime_ns, ctime_ns))
+        at = end
+    return piece[at:]
+
+
+@lru_cache(maxsize=1024)
+def _accounts(names: bytes) -> tuple[str, str]:
+    user, group, _ = names.split(b"\0")
+    return user.decode(), group.decode()
 
 
 def _check(path: Path) -> None:
@@ -118,13 +117,10 @@ def _check(path: Path) -> None:
             crc, tail = zlib.crc32(_FIRST_LINE), b""
             while chunk := file.read(_CHUNK_BYTES):
                 whole = tail + chunk
-                tail = whole[-64:]
-                crc = zlib.crc32(whole[:-64], crc)
+                crc, tail = zlib.crc32(memoryview(whole)[:-_CRC_BYTES], crc), whole[-_CRC_BYTES:]
     except OSError as error:
         raise _torn(path, error.strerror or str(error)) from error
-    at = tail.rfind(b" ") + 1
-    crc = zlib.crc32(tail[:at], crc)
-    if tail[at:] != b"%d\0" % crc:
+    if tail != crc.to_bytes(_CRC_BYTES, "little"):
         raise _torn(path, "it is not whole")
 
 

@@ -12,13 +12,14 @@ Pure: no clock, no disk. The same candidates and the same `now_ns` give the same
 from __future__ import annotations
 
 import posixpath
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from s3batch.model import Batch, Closed
 from s3batch.pack.tar import END_OF_ARCHIVE, footprint
-from s3sync.dropzone.candidate import Candidate
+from s3sync.dropzone.candidate import Candidate, Candidates
 from s3sync.keys import MAX_KEY_BYTES, is_utf8
 
 ARCHIVE_NAME_BYTES = 64
@@ -68,20 +69,22 @@ class _Open:
     """The group being collected."""
 
     group: Group
-    candidates: list[Candidate] = field(default_factory=list)
-    planned_bytes: int = len(END_OF_ARCHIVE)
+    candidates: Candidates = field(init=False)
+    planned_bytes: int = field(init=False)
+    oldest_ns: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.clear()
 
     def add(self, candidate: Candidate, size: int) -> None:
-        self.candidates.append(candidate)
+        self.candidates.add(candidate)
         self.planned_bytes += size
+        self.oldest_ns = min(self.oldest_ns, candidate.identity.ctime_ns)
 
     def clear(self) -> None:
-        self.candidates = []
+        self.candidates = Candidates(self.group[0])
         self.planned_bytes = len(END_OF_ARCHIVE)
-
-    @property
-    def oldest_ns(self) -> int:
-        return min(candidate.identity.ctime_ns for candidate in self.candidates)
+        self.oldest_ns = sys.maxsize
 
 
 def plan(candidates: Iterable[Candidate], limits: Limits, now_ns: int) -> Iterator[Batch | Waiting]:
@@ -121,10 +124,9 @@ def _alone(group: Group, candidate: Candidate, size: int) -> _Open:
 def _leave(current: _Open, limits: Limits, now_ns: int) -> Iterator[Batch | Waiting]:
     if not current.candidates:
         return
-    oldest = current.oldest_ns
     if limits.close_all:
         yield _close(current, Closed.ONCE)
-    elif oldest + limits.quiet_ns + limits.max_age_ns <= now_ns:
+    elif current.oldest_ns + limits.quiet_ns + limits.max_age_ns <= now_ns:
         yield _close(current, Closed.AGE)
     else:
         yield Waiting(
@@ -132,7 +134,7 @@ def _leave(current: _Open, limits: Limits, now_ns: int) -> Iterator[Batch | Wait
             folder=shared_folder(current.candidates),
             members=len(current.candidates),
             planned_bytes=current.planned_bytes,
-            oldest_ns=oldest,
+            oldest_ns=current.oldest_ns,
         )
 
 
@@ -140,7 +142,7 @@ def _close(current: _Open, reason: Closed) -> Batch:
     return Batch(
         bucket=current.group[0],
         folder=shared_folder(current.candidates),
-        candidates=tuple(current.candidates),
+        candidates=current.candidates,
         planned_bytes=current.planned_bytes,
         reason=reason,
     )
@@ -154,10 +156,9 @@ def _group(candidate: Candidate, within: PackWithin) -> Group:
     return candidate.bucket, key[: slash + 1]
 
 
-def shared_folder(candidates: Iterable[Candidate]) -> str:
+def shared_folder(candidates: Candidates) -> str:
     """Return the deepest folder all keys share that can be part of an object key and leaves room for the archive's name."""
-    folders = {candidate.key.rpartition(b"/")[0] for candidate in candidates}
-    common = posixpath.commonpath(folders)
+    common = posixpath.commonpath(candidates.folders())
     while common and (len(common) + ARCHIVE_NAME_BYTES > MAX_KEY_BYTES or not is_utf8(common)):
         common = common.rpartition(b"/")[0]
     return common.decode("utf-8")

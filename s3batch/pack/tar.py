@@ -17,7 +17,7 @@ import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import NamedTuple
+from zlib import adler32
 
 from s3sync.store.checksum import Crc64Nvme
 
@@ -28,6 +28,7 @@ BUFFER_BYTES = 1 << 20
 _NAME_BYTES, _PREFIX_BYTES = 100, 155
 _MAX_OCTAL_7, _MAX_OCTAL_11 = 8**7 - 1, 8**11 - 1
 _MAX_OWNER_BYTES = 31
+_ADLER_HOLDS_BYTES = 65_520 // 255 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +90,14 @@ def header(key: bytes, size: int, mtime: int, owner: Owner) -> bytes:
         return _pax_header(key, size, mtime, owner.attributes)
     prefix, name = split
     numbers = b"%011o\0%011o\0" % (size, mtime)
-    checksum = owner.sum + sum(name) + sum(numbers) + sum(prefix)
+    checksum = owner.sum + _sum(name + numbers + prefix)
     name, prefix = name.ljust(100, b"\0"), prefix.ljust(167, b"\0")
     return b"%b%b%b%06o\0 %b%b" % (name, owner.before, numbers, checksum, owner.behind, prefix)
+
+
+def _sum(text: bytes) -> int:
+    """Return the sum of the bytes: the lower half of an Adler-32 less one, as long as that cannot have gone round (65,521)."""
+    return (adler32(text) & 0xFFFF) - 1 if len(text) <= _ADLER_HOLDS_BYTES else sum(text)
 
 
 def _pax_header(key: bytes, size: int, mtime: int, attributes: Attributes) -> bytes:
@@ -101,11 +107,8 @@ def _pax_header(key: bytes, size: int, mtime: int, attributes: Attributes) -> by
     return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
 
 
-class Written(NamedTuple):
-    """Where a member's data begins in the archive, and the SHA-256 (hex) of what was written there."""
-
-    offset: int
-    sha256: str
+Written = tuple[int, bytes]
+"""Where a member's data begins in the archive, and the SHA-256 of what was written there."""
 
 
 class Shrunk(Exception):
@@ -114,6 +117,10 @@ class Shrunk(Exception):
 
 class Unreadable(Exception):
     """The file could not be read; the cause is its OSError."""
+
+
+class Full(Exception):
+    """The archive has no room for the file, and holds something already."""
 
 
 def _readv(source: int, into: memoryview) -> int:
@@ -129,9 +136,10 @@ class TarWriter:
     OSErrors of the archive's own file (a full disk) rise as they are; the archive is then of no use.
     """
 
-    def __init__(self, fd: int, buffer_bytes: int = BUFFER_BYTES) -> None:
-        """Write to `fd`, which is empty, by pwrite."""
+    def __init__(self, fd: int, max_bytes: int, buffer_bytes: int = BUFFER_BYTES) -> None:
+        """Write to `fd`, which is empty, by pwrite, at most `max_bytes` unless the first member alone takes more."""
         self._fd = fd
+        self._limit = max_bytes - len(END_OF_ARCHIVE)
         self._buffer = memoryview(bytearray(buffer_bytes))
         self._capacity = buffer_bytes
         self._used = 0
@@ -155,15 +163,28 @@ class TarWriter:
 
         `undisturbed` is asked (with `source`) between the blocks of a large file; when it says no the copying stops with
         `Shrunk`, since somebody is waiting for the file. The member counts only after the next `add` or `finish`; until then
-        `undo` takes it out. Raises `Shrunk` or `Unreadable`, which are the file's fault, and `OSError`, which is the archive's.
+        `undo` takes it out. Raises `Full`, `Shrunk` or `Unreadable`, which are the file's fault, and `OSError`, which is the
+        archive's.
         """
-        self._undo_to = None
-        needed = len(head) + padded(size)
-        if needed > self._capacity - self._used:
-            self._flush()
-            if needed > self._capacity:
-                return self._add_large(source, head, size, undisturbed)
-        return self._add_small(source, head, size, needed)
+        start, buffer = self._used, self._buffer
+        begin = start + len(head)
+        end = begin + size
+        after = -(-end // BLOCK) * BLOCK
+        if after > self._capacity or self._flushed + after > self._limit:
+            return self._add_elsewhere(source, head, size, undisturbed)
+        self._undo_to = (self._flushed, start, None)
+        buffer[start:begin] = head
+        data = buffer[begin:end]
+        try:
+            whole = os.readv(source, (data,)) == size
+        except OSError as error:
+            raise Unreadable from error
+        if not whole:
+            self._read_rest(source, data)
+        if end != after:
+            buffer[end:after] = bytes(after - end)
+        self._used = after
+        return self._flushed + begin, sha256(data).digest()
 
     def undo(self) -> None:
         """Take the member added last (or half added) out again."""
@@ -180,19 +201,16 @@ class TarWriter:
         self._lay(END_OF_ARCHIVE)
         self._flush()
 
-    def _add_small(self, source: int, head: bytes, size: int, needed: int) -> Written:
-        start, buffer = self._used, self._buffer
-        self._undo_to = (self._flushed, start, None)
-        begin = start + len(head)
-        end = begin + size
-        buffer[start:begin] = head
-        data = buffer[begin:end]
-        if size and _readv(source, data) != size:
-            self._read_rest(source, data)
-        self._used = after = start + needed
-        if end != after:
-            buffer[end:after] = bytes(after - end)
-        return Written(self._flushed + begin, sha256(data).hexdigest())
+    def _add_elsewhere(self, source: int, head: bytes, size: int, undisturbed: Callable[[int], bool]) -> Written:
+        """Append what does not fit into what is left of the buffer, or of the archive."""
+        self._undo_to = None
+        needed = len(head) + padded(size)
+        if self.size and self.size + needed > self._limit:
+            raise Full
+        self._flush()
+        if needed > self._capacity or needed > self._limit:
+            return self._add_large(source, head, size, undisturbed)
+        return self.add(source, head, size, undisturbed)
 
     def _read_rest(self, source: int, data: memoryview) -> None:
         """Read again from the start in as many steps as it takes; a short read is rare and not yet the end."""
@@ -223,7 +241,7 @@ class TarWriter:
             self._used += count
             left -= count
         self._lay(bytes(padded(size) - size))
-        return Written(start + len(head), digest.hexdigest())
+        return start + len(head), digest.digest()
 
     def _lay(self, piece: bytes) -> None:
         if len(piece) > self._capacity - self._used:

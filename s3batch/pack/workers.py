@@ -36,9 +36,10 @@ class Builders(Protocol):
 class WorkerPool:
     """A pool of spawned workers, started when the first job comes."""
 
-    def __init__(self, workers: int) -> None:
-        """Use up to `workers` processes at a time."""
+    def __init__(self, workers: int, builder: Callable[[BuildJob], Built] = build) -> None:
+        """Use up to `workers` processes at a time, each building by `builder`."""
         self._workers = workers
+        self._builder = builder
         self._pool: ProcessPoolExecutor | None = None
 
     def submit(self, job: BuildJob) -> Future[Built]:
@@ -48,10 +49,10 @@ class WorkerPool:
         Raises `OSError` where none can be started.
         """
         try:
-            return self._pool_now().submit(build, job)
+            return self._pool_now().submit(self._builder, job)
         except BrokenExecutor:
             self._end()
-            return self._pool_now().submit(build, job)
+            return self._pool_now().submit(self._builder, job)
         except OSError:
             # No process, or no descriptor for one. The executor keeps the job all the same and would build it later for nobody.
             self._end()

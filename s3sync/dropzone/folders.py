@@ -152,6 +152,8 @@ class FolderCache:
         """Return the descriptor of the folder that holds `path`, and its name there. Raises `OSError`."""
         folder, _, name = path.rpartition(b"/")
         _check(name, path)
+        if folder and folder == self._folder:
+            return self._fds[-1], name
         if path.startswith(b"/") and not folder:
             return self._start(absolute=True), name
         return self.folder(folder), name
@@ -203,6 +205,9 @@ class FolderCache:
         return self._machine_fd
 
 
+_NO_NAMES = frozenset({b"", b".", b".."})
+
+
 def _check(name: bytes, path: bytes) -> None:
-    if name in {b"", b".", b".."} or b"\0" in name:
+    if name in _NO_NAMES or b"\0" in name:
         raise OSError(errno.EINVAL, "not a path beneath a folder", path)

@@ -10,6 +10,7 @@ import ctypes
 import fcntl
 import os
 import struct
+import sys
 from errno import EINVAL, ENOTTY, EOPNOTSUPP
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -19,8 +20,10 @@ _syncfs = _libc.syncfs
 _syncfs.argtypes = (ctypes.c_int,)
 
 _RENAME_NOREPLACE = 1
-_LONG = struct.calcsize("l")
-_FS_IOC_GETFLAGS = 2 << 30 | _LONG << 16 | ord("f") << 8 | 1
+FLAGS_BYTES = struct.calcsize("l")
+_LOWEST_BYTE = 0 if sys.byteorder == "little" else struct.calcsize("i") - 1
+"""Of the answer: the kernel writes an int, whatever the request's number says."""
+_FS_IOC_GETFLAGS = 2 << 30 | FLAGS_BYTES << 16 | ord("f") << 8 | 1
 """`_IOR('f', 1, long)` of linux/fs.h, as x86 and ARM encode it."""
 _FS_IMMUTABLE_FL = 0x10
 _FS_APPEND_FL = 0x20
@@ -47,19 +50,20 @@ def flush_filesystem(fd: int) -> None:
         _raise_errno(None)
 
 
-def is_pinned(fd: int) -> bool:
+def is_pinned(fd: int, answer: bytearray | None = None) -> bool:
     """Tell whether the open file or folder is marked immutable or append-only, so that nothing in it can be moved or removed.
 
-    A filesystem that knows no such marks has pinned nothing.
+    A filesystem that knows no such marks has pinned nothing. Who asks often hands in `FLAGS_BYTES` of `answer` for the kernel.
     """
+    if answer is None:
+        answer = bytearray(FLAGS_BYTES)
     try:
-        answer = fcntl.ioctl(fd, _FS_IOC_GETFLAGS, bytes(_LONG))
+        fcntl.ioctl(fd, _FS_IOC_GETFLAGS, answer)
     except OSError as error:
         if error.errno in {ENOTTY, EOPNOTSUPP, EINVAL}:
             return False
         raise
-    # The kernel writes an int, whatever the request's number says.
-    return bool(struct.unpack_from("i", answer)[0] & (_FS_IMMUTABLE_FL | _FS_APPEND_FL))
+    return answer[_LOWEST_BYTE] & (_FS_IMMUTABLE_FL | _FS_APPEND_FL) != 0
 
 
 def mount_id(fd: int) -> int:

@@ -40,7 +40,7 @@ def main() -> None:
     base = Path(tempfile.mkdtemp(prefix="s3batch-bench-"))
     try:
         root = make_files(base / "zone", args.files)
-        programs = commands(root, base / "out")
+        programs = commands(root, base / "out", args.files)
         turns: dict[str, list[Turn]] = {name: [] for name in programs}
         for run in range(args.runs + 1):
             for name, command in programs.items():
@@ -63,14 +63,14 @@ def make_files(root: Path, count: int) -> Path:
     return root
 
 
-def commands(root: Path, out: Path) -> dict[str, list[str]]:
+def commands(root: Path, out: Path, files: int) -> dict[str, list[str]]:
     """Return what is run."""
     pack = [sys.executable, "-m", "tests.bench.pack"]
     return {
-        "s3batch": [*pack, "two", str(root), str(out)],
-        "s3batch, one worker": [*pack, "one", str(root), str(out)],
+        "s3batch": [*pack, "two", str(root), str(out), str(files)],
+        "s3batch, one worker": [*pack, "one", str(root), str(out), str(files)],
         "GNU tar": ["tar", "-cf", str(out), "-C", str(root), "."],
-        "tarfile": [*pack, "tarfile", str(root), str(out)],
+        "tarfile": [*pack, "tarfile", str(root), str(out), str(files)],
     }
 
 

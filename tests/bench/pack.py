@@ -1,64 +1,61 @@
 """One program's turn at packing a folder: `python -m tests.bench.pack one|two|tarfile ROOT OUT`.
 
-Flushing to the disk is left out on every side: it is the disk's time, and GNU tar does not do it.
+Ours scans, judges, plans and builds with the parts the agent uses. Flushing to the disk is left out on every side: it is the
+disk's time, and GNU tar does not do it.
 """
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import sys
 import tarfile
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
-from s3batch.pack.build import BuildJob, build
-from s3sync.dropzone.candidate import Candidate, Identity
+from s3batch.model import Batch
+from s3batch.pack.build import BuildJob, Built, build
+from s3batch.pack.planner import Limits, plan
+from s3batch.pack.workers import Builders, InLine, WorkerPool
+from s3sync.dropzone.candidate import Candidate
+from s3sync.dropzone.ladder import Ladder
+from s3sync.dropzone.quarantine import foresee_quarantine
+from s3sync.dropzone.quiet import QuietClock
+from s3sync.dropzone.rules import Standards
+from s3sync.dropzone.scan import scan
+from s3sync.dropzone.zone import DropZone
+
+ARCHIVES = 2
+"""Into so many equal archives, so that two workers have something to share."""
 
 
-def candidates(root: Path) -> list[Candidate]:
-    """Return every file below `root` (a drop zone with one bucket) in path order, as a scan does."""
-    found: list[Candidate] = []
-    bucket = next(os.scandir(root)).name
-    _collect(os.fsencode(root), os.fsencode(bucket), bucket, found)
-    return found
+def batches(root: Path, files: int) -> Iterator[Batch]:
+    """Scan and plan a drop zone of `files` files, all of them old enough."""
+    quiet = QuietClock(timedelta(0))
+    quiet.begin_pass(wall_ns=1 << 62, monotonic_ns=0)
+    limits = Limits(max_bytes=1 << 40, max_members=-(-files // ARCHIVES), max_age_ns=0, quiet_ns=0, close_all=True)
+    with DropZone.open(root) as zone:
+        found = scan(zone, Ladder(Standards(quiet=quiet)), foresee_quarantine)
+        for planned in plan((each for each in found if isinstance(each, Candidate)), limits, 1 << 62):
+            assert isinstance(planned, Batch)
+            yield planned
 
 
-def _collect(root: bytes, path: bytes, bucket: str, found: list[Candidate]) -> None:
-    with os.scandir(os.path.join(root, path)) as entries:
-        listed = sorted(entries, key=lambda entry: entry.name)
-    for entry in listed:
-        below = path + b"/" + entry.name
-        if entry.is_dir(follow_symlinks=False):
-            _collect(root, below, bucket, found)
-        else:
-            identity = Identity.of(entry.stat(follow_symlinks=False))
-            found.append(Candidate(bucket, below[len(bucket) + 1 :], below, identity))
-
-
-def one_worker(root: Path, out: Path) -> None:
-    """Scan, lease, compare, hash and pack into one archive."""
+def by_us(builders: Builders, root: Path, out: Path, files: int) -> None:
+    """Scan, judge, plan, lease, compare, hash and pack."""
     out.mkdir()
-    _build_unflushed(_job(root, out / "only", candidates(root)))
+    futures = []
+    for number, batch in enumerate(batches(root, files)):
+        job = BuildJob(root=str(root), folder=str(out / str(number)), candidates=batch.candidates, max_bytes=1 << 40)
+        futures.append(builders.submit(job))
+    built = [future.result() for future in futures]
+    assert files == sum(each.members for each in built), built
 
 
-def two_workers(root: Path, out: Path) -> None:
-    """Do the same with two archives in two processes, as the agent does where nothing else is set."""
-    out.mkdir()
-    found = candidates(root)
-    half = len(found) // 2
-    jobs = [_job(root, out / "first", found[:half]), _job(root, out / "second", found[half:])]
-    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
-        list(pool.map(_build_unflushed, jobs))
-
-
-def _job(root: Path, folder: Path, found: list[Candidate]) -> BuildJob:
-    return BuildJob(root=str(root), folder=str(folder), candidates=tuple(found), max_bytes=1 << 40)
-
-
-def _build_unflushed(job: BuildJob) -> None:
+def unflushed(job: BuildJob) -> Built:
+    """Build without waiting for the disk."""
     vars(os)["fsync"] = lambda _: None
-    build(job)
+    return build(job)
 
 
 def by_tarfile(root: Path, out: Path) -> None:
@@ -67,6 +64,16 @@ def by_tarfile(root: Path, out: Path) -> None:
         archive.add(root, "")
 
 
+def main(program: str, root: Path, out: Path, files: int) -> None:
+    """Take one program's turn."""
+    if program == "tarfile":
+        by_tarfile(root, out)
+    elif program == "one":
+        by_us(InLine(unflushed), root, out, files)
+    else:
+        with WorkerPool(2, unflushed) as pool:
+            by_us(pool, root, out, files)
+
+
 if __name__ == "__main__":
-    program, root, out = sys.argv[1:]
-    {"one": one_worker, "two": two_workers, "tarfile": by_tarfile}[program](Path(root), Path(out))
+    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4]))

@@ -30,8 +30,8 @@ def example() -> tuple[ArchiveRecord, list[Member]]:
     plain, odd, broken = members("a/report é.pdf", "a/\x07\n\u2028.txt", b"a/\xff\\x.bin", size=513)
     inside = [
         plain,
-        replace(odd, size=0, mtime_ns=1_700_000_000_123_000_000, mode=0o4755, user="", group=""),
-        replace(broken, mtime_ns=-1),
+        odd._replace(size=0, mtime_ns=1_700_000_000_123_000_000, mode=0o4755, user="", group=""),
+        broken._replace(mtime_ns=-1),
     ]
     made = replace(record("20260301T120000-a1b2c3d4", 3), size=10_240)
     return replace(made, ref=replace(made.ref, version_id="v1")), inside
@@ -95,7 +95,7 @@ def test_what_is_written_is_read(names: list[bytes]) -> None:
 
 def test_times_beyond_64_bits() -> None:
     """A modification time that 64 bits of nanoseconds cannot say becomes the nearest one they can."""
-    far = [replace(members("a")[0], mtime_ns=10**20)]
+    far = [members("a")[0]._replace(mtime_ns=10**20)]
 
     read = manifest.read(manifest.render(record("batch", 1), far), record("batch", 1).manifest)
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -41,12 +40,12 @@ def rows(path: Path) -> list[tuple[object, ...]]:
 
 def test_rebuilt_equals_lost(store: MemoryStore, tmp_path: Path) -> None:
     """A catalogue made from manifests alone equals the lost one, row for row, and finds the same."""
-    odd = replace(members("o")[0], key=b"\xff", mtime_ns=10**25, user="\udcff", size=0)
+    odd = members("o")[0]._replace(key=b"\xff", mtime_ns=10**25, user="\udcff", size=0)
     with opened(tmp_path, "lost.db") as lost, opened(tmp_path, "rebuilt.db") as rebuilt:
         for day, bucket in ((2, "bucket"), (0, "other"), (1, "bucket"), (3, "bucket")):
-            inside = [*members("in/a.txt", f"in/{day}.txt", content=str(day)), replace(odd, offset=1 << 20)]
+            inside = [*members("in/a.txt", f"in/{day}.txt", content=str(day)), odd._replace(offset=1 << 20)]
             inside = [
-                replace(member, size=min(member.size, 100), offset=512 + place * 1024) for place, member in enumerate(inside)
+                member._replace(size=min(member.size, 100), offset=512 + place * 1024) for place, member in enumerate(inside)
             ]
             lost.add(stored(store, f"b{day}", inside, bucket=bucket, day=day), inside)
 

@@ -470,7 +470,7 @@ def test_everything_stays_over_a_restart(tmp_path: Path) -> None:
 
 def test_odd_owners_and_times(catalogue: SqliteCatalogue) -> None:
     """Names that are not Unicode and times beyond 64 bits become the nearest thing a table and a manifest can hold."""
-    odd = replace(members("a")[0], user="\udcff", mtime_ns=10**30)
+    odd = members("a")[0]._replace(user="\udcff", mtime_ns=10**30)
 
     add(catalogue, "one", [odd])
 

@@ -25,7 +25,7 @@ from s3batch.pack.build import BuildJob, build
 from s3batch.pack.journal import State
 from s3batch.pack.names import Names
 from s3batch.settings import Settings
-from s3sync.dropzone.candidate import Candidate, Identity
+from s3sync.dropzone.candidate import Candidate, Candidates, Identity
 from s3sync.dropzone.writers import ignore_lease_signals
 from s3sync.errors import Exit
 from s3sync.output import Output
@@ -107,7 +107,7 @@ def _brought_to(app: LaterApp, state: State, paths: tuple[bytes, ...], error: st
         tool="test",
         new_suffix=lambda: f"{next(_NUMBERS):012x}",
     )
-    batch = Batch(bucket=bucket, folder="", candidates=(), planned_bytes=2048, reason=Closed.ONCE)
+    batch = Batch(bucket=bucket, folder="", candidates=Candidates(bucket), planned_bytes=2048, reason=Closed.ONCE)
     reservation = app.journal.reserve(batch, names)
     for step in (State.SPOOLED, State.STORED, State.MANIFESTED, State.CATALOGUED, State.RELEASED):
         if state in {State.RESERVED, State.ABANDONED}:
@@ -135,7 +135,7 @@ def _advance(app: LaterApp, step: State, reservation: Reservation, paths: tuple[
     stored = StoredArchive(spooled=spooled, proof=Proof(ref=reservation.archive, size=2048, crc64nvme=CRC, etag='"e"'))
     match step:
         case State.SPOOLED:
-            candidates = tuple(_candidate(app, path) for path in paths)
+            candidates = Candidates.of("bucket", (_candidate(app, path) for path in paths))
             build(BuildJob(root=str(app.zone.path), folder=str(folder), candidates=candidates, max_bytes=1 << 20))
             app.journal.spooled(spooled)
         case State.STORED:

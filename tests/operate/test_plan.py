@@ -15,7 +15,7 @@ from s3batch.operate.plan import Outlook, PlannedArchive, Shipping, WaitingGroup
 from s3batch.operate.records import Records
 from s3batch.pack.journal import State
 from s3batch.pack.planner import Limits, PackWithin
-from s3sync.dropzone.candidate import Candidate, Identity
+from s3sync.dropzone.candidate import Candidate, Candidates, Identity
 from s3sync.dropzone.quiet import QuietClock
 from s3sync.dropzone.rules import Standards
 from s3sync.dropzone.zone import DropZone
@@ -163,8 +163,8 @@ def test_poor_filling_is_said_with_what_would_help(host: Host) -> None:
 
 def batch(bucket: str, key: bytes, size: int, reason: Closed = Closed.AGE, members: int = 1) -> Batch:
     """Return a batch of `members` files that all bear `key`."""
-    one = Candidate(bucket, key, b"", Identity(1, 2, 3, 4, 5))
-    return Batch(bucket=bucket, folder="", candidates=(one,) * members, planned_bytes=size, reason=reason)
+    one = Candidate(bucket, key, key, Identity(1, 2, 3, 4, 5))
+    return Batch(bucket=bucket, folder="", candidates=Candidates.of(bucket, [one] * members), planned_bytes=size, reason=reason)
 
 
 def test_a_file_larger_than_an_archive_says_nothing_about_filling() -> None:

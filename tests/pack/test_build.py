@@ -16,7 +16,7 @@ from s3batch.pack import build as build_module
 from s3batch.pack.build import BuildJob, Built, Disturbed, Left, build
 from s3batch.pack.members import read_member_list
 from s3batch.pack.workers import InLine, WorkerPool
-from s3sync.dropzone.candidate import Candidate, Identity
+from s3sync.dropzone.candidate import Candidate, Candidates, Identity
 from s3sync.dropzone.writers import Snapshot, Writing, lease_broken
 from s3sync.store.checksum import crc64nvme_base64
 
@@ -50,7 +50,7 @@ class Zone:
         return BuildJob(
             root=str(self.root),
             folder=str(self.spool / "batch"),
-            candidates=tuple(self.candidates),
+            candidates=Candidates.of("bucket", self.candidates),
             max_bytes=max_bytes,
         )
 

@@ -12,7 +12,7 @@ import pytest
 from s3batch.model import Batch, Closed, Reservation, SpooledArchive, StoredArchive
 from s3batch.pack.journal import TRANSITIONS, ManifestMark, OutOfPlace, PackJournal, State
 from s3batch.pack.names import Names
-from s3sync.dropzone.candidate import Candidate, Identity
+from s3sync.dropzone.candidate import Candidate, Candidates, Identity
 from s3sync.statedb import StateDb
 from s3sync.store.contract import ObjectRef, StorageClass
 from s3sync.store.proof import Proof
@@ -21,7 +21,7 @@ from tests.doubles.clock import FakeClock
 BATCH = Batch(
     bucket="bucket",
     folder="a/b",
-    candidates=(Candidate("bucket", b"a/b/c", b"bucket/a/b/c", Identity(1, 2, 3, 4, 5)),),
+    candidates=Candidates.of("bucket", [Candidate("bucket", b"a/b/c", b"bucket/a/b/c", Identity(1, 2, 3, 4, 5))]),
     planned_bytes=2048,
     reason=Closed.ONCE,
 )

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from s3batch.model import Member, SpooledMember
 from s3batch.pack.members import ListedOwner, MemberListWriter, read_member_list
-from s3batch.pack.tar import Attributes, Written
+from s3batch.pack.tar import Attributes
 from s3sync.dropzone.candidate import Identity
 from s3sync.errors import Permanent
 
@@ -47,8 +47,8 @@ def written(folder: Path, members: list[SpooledMember]) -> Path:
     for at, member in enumerate(members):
         file = member.member
         owner = ListedOwner(Attributes(file.mode, file.uid, file.gid, file.user, file.group))
-        place = Written(file.offset, file.sha256)
-        writer.add(member.path, len(member.path) - len(file.key), member.identity, place, owner)
+        place = (file.offset, bytes.fromhex(file.sha256))
+        writer.add(member.path, (*member.identity, len(member.path) - len(file.key)), place, owner)
         if at % 2:
             pieces.append(writer.take())
     path = folder / "members"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from s3batch.model import Batch, Closed
 from s3batch.pack.planner import ARCHIVE_NAME_BYTES, Limits, PackWithin, Waiting, plan, shared_folder
-from s3sync.dropzone.candidate import Candidate, Identity
+from s3sync.dropzone.candidate import Candidate, Candidates, Identity
 from s3sync.keys import MAX_KEY_BYTES
 
 HOUR_NS = 3600 * 10**9
@@ -21,7 +21,7 @@ OVERHEAD = 512 + 1024
 def candidate(key: str | bytes, size: int = 1, *, bucket: str = "bucket", age_ns: int = HOUR_NS) -> Candidate:
     """Return a finished file of `size` bytes."""
     raw = key.encode() if isinstance(key, str) else key
-    return Candidate(bucket, raw, bucket.encode() + b"/" + raw, Identity(1, hash(key), size, 0, NOW_NS - age_ns))
+    return Candidate(bucket, raw, bucket.encode() + b"/" + raw, Identity(1, hash(key) & 0xFFFF, size, 0, NOW_NS - age_ns))
 
 
 def limits(**changes: object) -> Limits:
@@ -92,14 +92,19 @@ def test_partial_batch_waits_until_its_oldest_file_has_waited_long_enough() -> N
     assert Closed.AGE is closed.reason
 
 
+def folder_of(*keys: str | bytes) -> str:
+    """Return the folder that the candidates of some keys share."""
+    return shared_folder(Candidates.of("bucket", map(candidate, keys)))
+
+
 def test_shared_folder_is_whole_components() -> None:
     """`a/b` and `a/b!x` share `a`, whatever their bytes share; odd bytes and missing room move the archive up."""
     deep = "/".join(["d" * 100] * 9)
 
-    assert "a" == shared_folder([candidate("a/b/1"), candidate("a/b!x/1"), candidate("a/b/z/1")])
-    assert "" == shared_folder([candidate(b"caf\xe9/1")])
-    assert "ok" == shared_folder([candidate(b"ok/caf\xe9/1")])
-    assert len(shared_folder([candidate(deep + "/" + "d" * 99 + "/1")])) + ARCHIVE_NAME_BYTES <= MAX_KEY_BYTES
+    assert "a" == folder_of("a/b/1", "a/b!x/1", "a/b/z/1")
+    assert "" == folder_of(b"caf\xe9/1")
+    assert "ok" == folder_of(b"ok/caf\xe9/1")
+    assert len(folder_of(deep + "/" + "d" * 99 + "/1")) + ARCHIVE_NAME_BYTES <= MAX_KEY_BYTES
 
 
 @given(

@@ -50,7 +50,7 @@ class Workshop:
         self.folder = folder
         self.path = folder / "archive.tar"
         self.fd = os.open(self.path, os.O_RDWR | os.O_CREAT)
-        self.writer = TarWriter(self.fd, buffer_bytes)
+        self.writer = TarWriter(self.fd, 1 << 40, buffer_bytes)
 
     def add(
         self,
@@ -141,9 +141,9 @@ def test_offsets_and_digests_are_those_of_the_bytes_in_the_archive(workshop: Wor
 
     archive = workshop.finish().read_bytes()
 
-    for data, place in written:
-        assert data == archive[place.offset : place.offset + len(data)]
-        assert hashlib.sha256(data).hexdigest() == place.sha256
+    for data, (offset, sha256) in written:
+        assert data == archive[offset : offset + len(data)]
+        assert hashlib.sha256(data).digest() == sha256
 
 
 def test_size_and_checksum_are_those_of_the_file(workshop: Workshop) -> None:

@@ -12,7 +12,7 @@ from s3batch.pack.accepted import AcceptedFiles
 from s3batch.pack.build import BuildJob
 from s3batch.pack.transfers import AskedAgain, TransferLogs
 from s3batch.pack.workers import InLine
-from s3sync.dropzone.candidate import Candidate, Identity
+from s3sync.dropzone.candidate import Candidate, Candidates, Identity
 from s3sync.errors import Transient
 from s3sync.events import Event
 from s3sync.statedb import StateDb
@@ -176,7 +176,7 @@ def test_a_line_that_comes_while_a_batch_is_built_still_counts(host: Host) -> No
     whole = host.uploaded("whole", b"123", broken=False)
     host.logs.begin_pass()
     broken = host.uploaded("broken", b"12345")
-    job: dict[str, Any] = {"root": str(host.zone), "candidates": (broken, whole), "max_bytes": 1 << 20}
+    job: dict[str, Any] = {"root": str(host.zone), "candidates": Candidates.of("bucket", [broken, whole]), "max_bytes": 1 << 20}
 
     with AskedAgain(_Here(), host.logs) as builders:
         built = builders.submit(BuildJob(folder=str(host.base / "one"), **job)).result()
@@ -190,7 +190,9 @@ def test_a_batch_of_whole_files_is_built_as_ever(host: Host) -> None:
     host.logs.begin_pass()
     host.uploaded("other", b"1")
     whole = host.uploaded("whole", b"123", broken=False)
-    job = BuildJob(root=str(host.zone), folder=str(host.base / "one"), candidates=(whole,), max_bytes=1 << 20)
+    job = BuildJob(
+        root=str(host.zone), folder=str(host.base / "one"), candidates=Candidates.of("bucket", [whole]), max_bytes=1 << 20
+    )
 
     with AskedAgain(_Here(), host.logs) as builders:
         built = builders.submit(job).result()
@@ -200,7 +202,7 @@ def test_a_batch_of_whole_files_is_built_as_ever(host: Host) -> None:
 
 def test_what_fails_to_be_built_fails_as_ever(host: Host) -> None:
     """The reason reaches whoever waits for it."""
-    job = BuildJob(root=str(host.zone), folder=str(host.zone), candidates=(), max_bytes=1 << 20)
+    job = BuildJob(root=str(host.zone), folder=str(host.zone), candidates=Candidates("bucket"), max_bytes=1 << 20)
 
     with AskedAgain(_Here(), host.logs) as builders, pytest.raises(FileExistsError):
         builders.submit(job).result()

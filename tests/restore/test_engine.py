@@ -714,7 +714,7 @@ def test_large_folders_are_filed_in_one_go(house: House) -> None:
     entries = house.archive({b"k%d" % n: b"" for n in range(10)})
     template = entries[0]
     many = [
-        Entry(replace(template.member, key=b"many/%d" % number, offset=512 * number), template.archive)
+        Entry(template.member._replace(key=b"many/%d" % number, offset=512 * number), template.archive)
         for number in range(100_000)
     ]
     engine = house.engine()
