@@ -70,21 +70,16 @@ class _Open:
 
     group: Group
     candidates: Candidates = field(init=False)
-    planned_bytes: int = field(init=False)
-    oldest_ns: int = field(init=False)
+    planned_bytes: int = len(END_OF_ARCHIVE)
+    oldest_ns: int = sys.maxsize
 
     def __post_init__(self) -> None:
-        self.clear()
+        self.candidates = Candidates(self.group[0])
 
     def add(self, candidate: Candidate, size: int) -> None:
         self.candidates.add(candidate)
         self.planned_bytes += size
         self.oldest_ns = min(self.oldest_ns, candidate.identity.ctime_ns)
-
-    def clear(self) -> None:
-        self.candidates = Candidates(self.group[0])
-        self.planned_bytes = len(END_OF_ARCHIVE)
-        self.oldest_ns = sys.maxsize
 
 
 def plan(candidates: Iterable[Candidate], limits: Limits, now_ns: int) -> Iterator[Batch | Waiting]:
@@ -96,23 +91,19 @@ def plan(candidates: Iterable[Candidate], limits: Limits, now_ns: int) -> Iterat
             if current is not None:
                 yield from _leave(current, limits, now_ns)
             current = _Open(group)
-        yield from _place(current, candidate, limits)
+        size = footprint(candidate.key, candidate.identity.size)
+        if len(END_OF_ARCHIVE) + size > limits.max_bytes:
+            yield _close(_alone(group, candidate, size), Closed.OVERSIZE)
+            continue
+        if current.planned_bytes + size > limits.max_bytes:
+            yield _close(current, Closed.FULL_BYTES)
+            current = _Open(group)
+        current.add(candidate, size)
+        if len(current.candidates) == limits.max_members:
+            yield _close(current, Closed.FULL_MEMBERS)
+            current = _Open(group)
     if current is not None:
         yield from _leave(current, limits, now_ns)
-
-
-def _place(current: _Open, candidate: Candidate, limits: Limits) -> Iterator[Batch]:
-    size = footprint(candidate.key, candidate.identity.size)
-    if len(END_OF_ARCHIVE) + size > limits.max_bytes:
-        yield _close(_alone(current.group, candidate, size), Closed.OVERSIZE)
-        return
-    if current.planned_bytes + size > limits.max_bytes:
-        yield _close(current, Closed.FULL_BYTES)
-        current.clear()
-    current.add(candidate, size)
-    if len(current.candidates) == limits.max_members:
-        yield _close(current, Closed.FULL_MEMBERS)
-        current.clear()
 
 
 def _alone(group: Group, candidate: Candidate, size: int) -> _Open:

@@ -49,7 +49,8 @@ def padded(size: int) -> int:
 
 def footprint(key: bytes, size: int) -> int:
     """Return the bytes a member takes in an archive, header and padding included (exact unless its owner or time needs PAX)."""
-    extra = 0 if _split(key) and size <= _MAX_OCTAL_11 else BLOCK + padded(len(key) + 128)
+    plain = size <= _MAX_OCTAL_11 and (len(key) <= _NAME_BYTES or _split(key))
+    extra = 0 if plain else BLOCK + padded(len(key) + 128)
     return BLOCK + extra + padded(size)
 
 

@@ -7,7 +7,16 @@ from typing import NamedTuple, TypeVar
 
 from s3sync.dropzone.facts import FileFacts, FolderFacts
 from s3sync.dropzone.reasons import Reason, Refusal
-from s3sync.dropzone.rules import BUCKET_RULES, FILE_RULES, FOLDER_RULES, KNOWN_RULES, REMOVAL_RULES, Standards
+from s3sync.dropzone.rules import (
+    BUCKET_RULES,
+    FILE_RULES,
+    FOLDER_RULES,
+    KNOWN_RULES,
+    REMOVAL_RULES,
+    FileCheck,
+    Matters,
+    Standards,
+)
 
 Facts = TypeVar("Facts")
 
@@ -27,8 +36,8 @@ class Ladder:
 
     def __init__(self, standards: Standards) -> None:
         self.standards = standards
-        self._known = tuple(check for _, check in KNOWN_RULES)
-        self._finished = tuple(check for _, check in FILE_RULES)
+        self._known = tuple(check for _, check, matters in KNOWN_RULES if matters(standards))
+        self._finished = tuple(check for _, check, matters in FILE_RULES if matters(standards))
 
     def refuses_bucket(self, name: bytes) -> Refusal | None:
         """Say why a first-level folder is not a bucket's."""
@@ -71,11 +80,16 @@ class Ladder:
 
     def file_verdicts(self, file: FileFacts) -> list[Verdict]:
         """Return what every rule says of a file and of removing it, in the order `refuses_file` asks."""
-        known = _verdicts(KNOWN_RULES, file, self.standards)
-        return known + self.removal_verdicts(file.folder) + _verdicts(FILE_RULES, file, self.standards)
+        known = _verdicts(_named(KNOWN_RULES), file, self.standards)
+        return known + self.removal_verdicts(file.folder) + _verdicts(_named(FILE_RULES), file, self.standards)
 
 
 Rules = Iterable[tuple[str, Callable[[Facts, Standards], Refusal | None]]]
+
+
+def _named(rules: Iterable[tuple[str, FileCheck, Matters]]) -> Rules[FileFacts]:
+    """Return rules for files without what a scan asks of them first: who asks why is told of every rule."""
+    return ((name, check) for name, check, _ in rules)
 
 
 def _first(rules: Rules[Facts], facts: Facts, standards: Standards) -> Refusal | None:

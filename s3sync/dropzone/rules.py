@@ -253,6 +253,13 @@ def _too_long(length: int) -> Refusal | None:
 NameCheck = Callable[[bytes, Standards], Refusal | None]
 FolderCheck = Callable[[FolderFacts, Standards], Refusal | None]
 FileCheck = Callable[[FileFacts, Standards], Refusal | None]
+Matters = Callable[[Standards], bool]
+"""Whether a rule could refuse anything under these standards; a scan asks a rule a million times, so it asks none in vain."""
+
+
+def _always(_: Standards) -> bool:
+    return True
+
 
 BUCKET_RULES: tuple[tuple[str, NameCheck], ...] = (
     ("bucket_name", _bucket_name),
@@ -265,11 +272,11 @@ FOLDER_RULES: tuple[tuple[str, NameCheck], ...] = (
     ("key_too_long", _long_folder),
 )
 
-KNOWN_RULES: tuple[tuple[str, FileCheck], ...] = (
-    ("in_flight", _in_flight),
-    ("unreleasable", _unreleasable),
-    ("exists", _exists),
-    ("older_version_first", _older_version_first),
+KNOWN_RULES: tuple[tuple[str, FileCheck, Matters], ...] = (
+    ("in_flight", _in_flight, lambda standards: standards.in_flight != frozenset()),
+    ("unreleasable", _unreleasable, lambda standards: bool(standards.unreleasable)),
+    ("exists", _exists, lambda standards: bool(standards.exists)),
+    ("older_version_first", _older_version_first, _always),
 )
 
 REMOVAL_RULES: tuple[tuple[str, FolderCheck], ...] = (
@@ -278,14 +285,14 @@ REMOVAL_RULES: tuple[tuple[str, FolderCheck], ...] = (
     ("folder_not_writable", _folder_not_writable),
 )
 
-FILE_RULES: tuple[tuple[str, FileCheck], ...] = (
-    ("regular_file", _regular_file),
-    ("temporary_name", _temporary_name),
-    ("key_too_long", _key_too_long),
-    ("key_not_utf8", _key_not_utf8),
-    ("folder_sticky", _folder_sticky),
-    ("unreadable", _unreadable),
-    ("larger_than_spool", _larger_than_spool),
-    ("probably_partial", _probably_partial),
-    ("quiet", _quiet),
+FILE_RULES: tuple[tuple[str, FileCheck, Matters], ...] = (
+    ("regular_file", _regular_file, _always),
+    ("temporary_name", _temporary_name, _always),
+    ("key_too_long", _key_too_long, _always),
+    ("key_not_utf8", _key_not_utf8, lambda standards: standards.utf8_only),
+    ("folder_sticky", _folder_sticky, _always),
+    ("unreadable", _unreadable, _always),
+    ("larger_than_spool", _larger_than_spool, lambda standards: standards.max_size is not None),
+    ("probably_partial", _probably_partial, lambda standards: standards.partial is not None),
+    ("quiet", _quiet, _always),
 )
