@@ -70,6 +70,12 @@ def _cell(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else printable(str(value))
 
 
+def counted(count: int, what: str) -> str:
+    """Return `1 member`, `2 members`, `1 batch`, `2 batches`."""
+    plural = f"{what}es" if what.endswith("ch") else f"{what}s"
+    return f"{count:,} {what if count == 1 else plural}"
+
+
 def human_size(size_bytes: int) -> str:
     """Return a size as people say it: `0 B`, `1.2 GiB`."""
     size, unit = float(size_bytes), 0

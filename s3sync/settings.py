@@ -128,8 +128,9 @@ class CommonSettings(BaseSettings):
             file={name: Given(value, f"{name} in {file_name}") for name, value in (file or {}).items()},
             defaults={name: Given(value, DEFAULT) for name, value in cls.computed_defaults(environment).items()},
         )
-        settings = cls._settle(layers)
-        settings._strangers = cls._strange_variables(environment)  # noqa: SLF001  # it is one of us
+        strangers = cls._strange_variables(environment)
+        settings = cls._settle(layers, strangers)
+        settings._strangers = strangers  # noqa: SLF001  # it is one of us
         return settings
 
     def source(self, name: str) -> str:
@@ -244,13 +245,14 @@ class CommonSettings(BaseSettings):
         return [Problem(name, environment[name], suggestion(name, known)) for name in strange]
 
     @classmethod
-    def _settle(cls, layers: Layers) -> Self:
+    def _settle(cls, layers: Layers, strangers: Sequence[Problem]) -> Self:
+        """Return the settings; what is wrong is told together with `strangers`, which alone are no reason to refuse."""
         settings, problems = cls._validated(layers)
         if problems:
             settings, _ = cls._validated(layers.without(problems))
         wrong = [*problems.values(), *(settings.misfits(layers, problems) if settings else ())]
         if wrong or settings is None:
-            raise WrongSettings(wrong)
+            raise WrongSettings([*wrong, *strangers])
         return settings.told_by(layers)
 
     @classmethod

@@ -12,12 +12,12 @@ from s3batch.app import App
 from s3batch.commands._records import open_records
 from s3batch.operate.plan import Outlook, PlannedArchive, Shipping, WaitingGroup, rehearse
 from s3batch.operate.records import Records
-from s3batch.pack.journal import State
+from s3batch.pack.lifecycle import State
 from s3batch.pack.planner import PackWithin
 from s3batch.restore.cost import dollars
 from s3sync.dropzone.reasons import MEANINGS, Reason
 from s3sync.errors import Exit
-from s3sync.output import Output, human_duration, human_size, table
+from s3sync.output import Output, counted, human_duration, human_size, table
 from s3sync.times import to_ns
 
 HELP = "Show what a pass would do now: which archives, what stays waiting and why, and what it costs."
@@ -92,8 +92,8 @@ class _Shown:
         if not outlook.archives:
             self._output.text("A pass would make no archive now.")
             return
-        one = "1 archive" if outlook.archives == 1 else f"{outlook.archives:,} archives"
-        self._output.text(f"A pass would make {one} of {outlook.members:,} files, {human_size(outlook.bytes)}:")
+        archives, files = counted(outlook.archives, "archive"), counted(outlook.members, "file")
+        self._output.text(f"A pass would make {archives} of {files}, {human_size(outlook.bytes)}:")
         rows = [
             (each.bucket, f"{each.folder}/", each.members, human_size(each.archive_bytes), each.reason)
             for each in self._archives
@@ -103,7 +103,7 @@ class _Shown:
     def _show_waiting(self, outlook: Outlook) -> None:
         if not outlook.waiting_groups:
             return
-        files, size = f"{outlook.waiting_members:,} files", human_size(outlook.waiting_bytes)
+        files, size = counted(outlook.waiting_members, "file"), human_size(outlook.waiting_bytes)
         self._output.text(f"Finished, and waiting until they fill an archive or are old enough: {files}, {size}:")
         rows = [
             (each.bucket, f"{each.folder}/", each.members, human_size(each.archive_bytes), self._in(each.closes_ns))
@@ -165,7 +165,7 @@ def _show_advice(outlook: Outlook, within: PackWithin, output: Output) -> None:
     output.text(f"Poorly filled: the {outlook.fill.archives:,} archives would be {outlook.fill.share:.0%} full on average.")
     better = outlook.better
     if better is not None:
-        archives = "1 archive" if better.archives == 1 else f"{better.archives:,} archives"
+        archives = counted(better.archives, "archive")
         output.text(f"S3BATCH_PACK_WITHIN={better.within} (now {within}) would make about {archives} of the same files.")
     else:
         output.text("A longer S3BATCH_MAX_BATCH_AGE would fill them better; another S3BATCH_PACK_WITHIN would not help much.")
@@ -174,4 +174,5 @@ def _show_advice(outlook: Outlook, within: PackWithin, output: Output) -> None:
 def _show_being_built(records: Records, output: Output) -> None:
     building = sum(recorded.state is State.RESERVED for recorded in records.unfinished())
     if building:
-        output.text(f"{building} batches are being built at this moment; their files may be listed above as well.")
+        verb = "is" if building == 1 else "are"
+        output.text(f"At this moment {counted(building, 'batch')} {verb} being built; its files may be listed above as well.")

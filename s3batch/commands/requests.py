@@ -16,7 +16,7 @@ from s3batch.restore.thaw import State as ThawState
 from s3batch.restore.thaw import Thaw, window
 from s3sync import keys
 from s3sync.errors import Exit, Usage
-from s3sync.output import Output, human_size, human_time
+from s3sync.output import Output, counted, human_size, human_time
 from s3sync.times import rfc3339
 from s3sync.values import read_duration
 
@@ -107,11 +107,6 @@ def show(app: RestoreApp, request: Request) -> None:
             if part.delivered is not None:
                 output.text(f"  {part.delivered}")
     _show_failures(output, engine.requests.parts(request.id))
-
-
-def counted(count: int, what: str) -> str:
-    """Return `1 member`, `2 members`."""
-    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
 def exit_of(engine: RestoreEngine, request: Request) -> Exit:

@@ -16,8 +16,8 @@ from typing import Protocol
 from s3batch.catalogue.contract import Catalogue, Entry
 from s3batch.catalogue.targets import Resolution, parse, resolve
 from s3batch.commands._moments import last_moment
-from s3batch.commands.requests import RestoreApp, counted, exit_of, show, wait
-from s3batch.restore.cost import Estimate, dollars
+from s3batch.commands.requests import RestoreApp, exit_of, show, wait
+from s3batch.restore.cost import Estimate, Standing, dollars
 from s3batch.restore.destination import Folder, is_below
 from s3batch.restore.destination import parse as parse_destination
 from s3batch.restore.filing import Order
@@ -26,7 +26,7 @@ from s3batch.restore.requests import Request, Requester
 from s3batch.settings import Settings
 from s3sync import keys
 from s3sync.errors import CostLimit, Exit, Usage, gravest
-from s3sync.output import Output, human_size
+from s3sync.output import Output, counted, human_size
 from s3sync.store.contract import Tier
 
 HELP = "bring members back: a key, a prefix, an archive, or a list of them"
@@ -202,7 +202,8 @@ def _show_archives(app: _App, entries: Iterable[Entry]) -> None:
         members[str(entry.archive.ref)] = members.get(str(entry.archive.ref), 0) + 1
     rows = []
     for name, archive in archives.items():
-        thaw = archive.storage_class.needs_thaw and not app.restore_engine.thaws.paid(archive.ref, now)
+        frozen = app.restore_engine.thaws.standing(archive.ref, now) is Standing.FROZEN
+        thaw = archive.storage_class.needs_thaw and frozen
         rows.append((name, human_size(archive.size), archive.storage_class, members[name], "yes" if thaw else "no"))
         output.record(
             {

@@ -8,7 +8,7 @@ from s3batch.app import App
 from s3batch.daemon import run as run_agent
 from s3batch.daemon import run_once
 from s3sync.errors import Exit
-from s3sync.output import human_size
+from s3sync.output import counted, human_size
 
 HELP = "pack, prove, catalogue and release what is finished; advance restore requests"
 EPILOG = """examples:
@@ -30,11 +30,11 @@ def run(args: argparse.Namespace, app: App) -> Exit:
     output = app.output
     output.record(tally.summary())
     if not output.as_json:
-        output.text(
-            f"{tally.files} files ({human_size(tally.bytes)}) in {tally.archives} archives; {tally.released} originals released"
-        )
-        for reason, files in sorted(tally.left.items()):
-            output.text(f"  left: {files} {reason}")
+        files, archives = counted(tally.files, "file"), counted(tally.archives, "archive")
+        originals = counted(tally.released, "original")
+        output.text(f"{files} ({human_size(tally.bytes)}) in {archives}; {originals} released")
+        for reason, count in sorted(tally.left.items()):
+            output.text(f"  left: {count} {reason}")
         for error in tally.errors:
             output.text(f"  failed: {error}")
     return code

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from s3batch.catalogue.contract import Catalogue
 from s3batch.catalogue.outbox import Behind, Outbox
-from s3batch.pack.journal import PackJournal, Recorded, State
+from s3batch.pack.journal import PackJournal
+from s3batch.pack.lifecycle import Recorded, State
 from s3batch.pack.members import read_member_list
 from s3batch.pack.unreleased import Unreleased, UnreleasedFiles
 from s3sync.dropzone.candidate import Identity

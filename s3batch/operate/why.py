@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from s3batch.catalogue.contract import Entry
 from s3batch.operate.records import Records
-from s3batch.pack.journal import Recorded
+from s3batch.pack.lifecycle import Recorded
 from s3batch.pack.unreleased import Unreleased
 from s3sync.dropzone.ladder import Ladder
 from s3sync.dropzone.rules import Standards

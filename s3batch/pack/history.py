@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from s3batch.pack.journal import State
+from s3batch.pack.lifecycle import State
 from s3sync.statedb import StateDb
 from s3sync.times import parse_utc, rfc3339
 

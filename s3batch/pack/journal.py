@@ -1,8 +1,4 @@
-"""The journal of batches: one row a batch, one method a transition, one transaction each.
-
-  RESERVED ──spooled──▶ SPOOLED ──stored──▶ STORED ──manifested──▶ MANIFESTED ──catalogued──▶ CATALOGUED ──released──▶ RELEASED
-      │                    │                  │
-      └────────────────────┴──abandoned───────┴──▶ ABANDONED
+"""The journal of batches: one row a batch, one method a transition of `s3batch.pack.lifecycle`, one transaction each.
 
 Intent is written before the act: names before anything is built, size and checksum before the upload, the upload id before the
 first part, the manifest's checksum before its upload. A batch that cannot go on is abandoned: its originals are where they were
@@ -12,18 +8,13 @@ and join a later batch under other names, so nothing ever certifies an archive w
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
-from pathlib import Path
-from sqlite3 import Connection, Row
-from types import MappingProxyType
+from sqlite3 import Connection
 
 from s3batch.model import Batch, Reservation, SpooledArchive, StoredArchive
+from s3batch.pack.lifecycle import TRANSITIONS, ManifestMark, OutOfPlace, Recorded, State, recorded
 from s3batch.pack.names import Names
 from s3sync.statedb import StateDb
-from s3sync.store.contract import ObjectRef, StorageClass
-from s3sync.store.proof import Proof
 from s3sync.times import parse_utc, rfc3339
 
 SCHEMA = (
@@ -40,7 +31,7 @@ SCHEMA = (
       host            TEXT NOT NULL,
       tool            TEXT NOT NULL,      -- program and version that reserved it; the manifest repeats it
       reason          TEXT NOT NULL,      -- why it was closed (model.Closed)
-      state           TEXT NOT NULL,      -- State below
+      state           TEXT NOT NULL,      -- lifecycle.State
       planned_bytes   INTEGER NOT NULL,   -- what it may take in the spool
       size            INTEGER,            -- bytes of the tar; NULL before SPOOLED, as the next three
       crc64nvme       TEXT,               -- of the tar, computed while it was written; base64 as S3 shows it
@@ -66,86 +57,6 @@ SCHEMA = (
     ALTER TABLE batches ADD COLUMN redelivered INTEGER;
     """,
 )
-
-
-class State(StrEnum):
-    """Where a batch is."""
-
-    RESERVED = "reserved"
-    SPOOLED = "spooled"
-    STORED = "stored"
-    MANIFESTED = "manifested"
-    CATALOGUED = "catalogued"
-    RELEASED = "released"
-    ABANDONED = "abandoned"
-
-
-TRANSITIONS: Mapping[State, frozenset[State]] = MappingProxyType(
-    {
-        State.RESERVED: frozenset({State.SPOOLED, State.ABANDONED}),
-        State.SPOOLED: frozenset({State.STORED, State.ABANDONED}),
-        State.STORED: frozenset({State.MANIFESTED, State.ABANDONED}),
-        State.MANIFESTED: frozenset({State.CATALOGUED}),
-        State.CATALOGUED: frozenset({State.RELEASED}),
-        State.RELEASED: frozenset(),
-        State.ABANDONED: frozenset(),
-    }
-)
-"""Once a manifest is proved the host may burn: from there a batch only goes on."""
-
-
-class OutOfPlace(Exception):
-    """A transition that the table does not know; the row stays as it was. A defect, never an operator's fault."""
-
-
-@dataclass(frozen=True, slots=True)
-class ManifestMark:
-    """Size and checksum of the manifest as it was rendered."""
-
-    size: int
-    crc64nvme: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recorded:
-    """One batch as the journal knows it."""
-
-    reservation: Reservation
-    state: State
-    planned_bytes: int
-    size: int | None
-    crc64nvme: str | None
-    members: int | None
-    content_bytes: int | None
-    upload_id: str | None
-    version_id: str | None
-    etag: str | None
-    manifest: ManifestMark | None
-    error: str | None
-    changed: datetime
-
-    def spooled(self, folder: Path) -> SpooledArchive:
-        """Return the archive as it was journalled when it had been built into `folder`; not for a batch that never was."""
-        if self.size is None or self.crc64nvme is None or self.members is None or self.content_bytes is None:
-            raise OutOfPlace(self.reservation.id, self.state)
-        return SpooledArchive(
-            reservation=self.reservation,
-            folder=folder,
-            size=self.size,
-            crc64nvme=self.crc64nvme,
-            members=self.members,
-            content_bytes=self.content_bytes,
-        )
-
-    def stored(self, folder: Path) -> StoredArchive:
-        """Return the archive with the proof that was journalled; not for a batch that was never proved."""
-        spooled = self.spooled(folder)
-        if self.etag is None:
-            raise OutOfPlace(self.reservation.id, self.state)
-        archive = self.reservation.archive
-        ref = ObjectRef(archive.bucket, archive.key, self.version_id)
-        proof = Proof(ref=ref, size=spooled.size, crc64nvme=spooled.crc64nvme, etag=self.etag)
-        return StoredArchive(spooled=spooled, proof=proof)
 
 
 class PackJournal:
@@ -233,7 +144,7 @@ class PackJournal:
         """Return the abandoned batches whose multipart upload has not been aborted yet."""
         query = "SELECT * FROM batches WHERE state = 'abandoned' AND upload_id IS NOT NULL"
         with self._db.read() as connection:
-            return [_recorded(row) for row in connection.execute(query)]
+            return [recorded(row) for row in connection.execute(query)]
 
     def failed(self, batch: str, why: str) -> None:
         """Note why the last step failed; the state stays and the step will be tried again."""
@@ -247,13 +158,13 @@ class PackJournal:
         """Return one batch."""
         with self._db.read() as connection:
             row = connection.execute("SELECT * FROM batches WHERE id = ?", (batch,)).fetchone()
-        return None if row is None else _recorded(row)
+        return None if row is None else recorded(row)
 
     def unfinished(self) -> list[Recorded]:
         """Return the batches that are neither released nor abandoned, oldest first."""
         query = "SELECT * FROM batches WHERE state NOT IN ('released', 'abandoned') ORDER BY created"
         with self._db.read() as connection:
-            return [_recorded(row) for row in connection.execute(query)]
+            return [recorded(row) for row in connection.execute(query)]
 
     def note_upload(self, batch: str, upload_id: str | None) -> None:
         """Make the upload id durable; the state stays."""
@@ -300,31 +211,3 @@ class BatchUploadLog:
     def note(self, upload_id: str | None) -> None:
         """Make `upload_id` durable."""
         self._journal.note_upload(self._batch, upload_id)
-
-
-def _recorded(row: Row) -> Recorded:
-    reservation = Reservation(
-        id=row["id"],
-        archive=ObjectRef(row["bucket"], row["archive_key"]),
-        manifest=ObjectRef(row["manifest_bucket"], row["manifest_key"]),
-        created=parse_utc(row["created"]),
-        storage_class=StorageClass(row["storage_class"]),
-        host=row["host"],
-        tool=row["tool"],
-    )
-    mark = None if row["manifest_crc"] is None else ManifestMark(row["manifest_size"], row["manifest_crc"])
-    return Recorded(
-        reservation=reservation,
-        state=State(row["state"]),
-        planned_bytes=row["planned_bytes"],
-        size=row["size"],
-        crc64nvme=row["crc64nvme"],
-        members=row["members"],
-        content_bytes=row["content_bytes"],
-        upload_id=row["upload_id"],
-        version_id=row["version_id"],
-        etag=row["etag"],
-        manifest=mark,
-        error=row["error"],
-        changed=parse_utc(row["changed"]),
-    )

@@ -38,7 +38,7 @@ from s3batch.pack.events import (
     Redelivered,
     SpoolFull,
 )
-from s3batch.pack.journal import Recorded, State
+from s3batch.pack.lifecycle import Recorded, State
 from s3batch.pack.names import Names
 from s3batch.pack.planner import Waiting
 from s3batch.pack.resume import next_phase

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from s3batch.model import Archive, CataloguedArchive, ManifestedArchive
-from s3batch.pack.journal import PackJournal, Recorded, State
+from s3batch.pack.journal import PackJournal
+from s3batch.pack.lifecycle import Recorded, State
 from s3batch.pack.members import read_member_list
 from s3batch.pack.spool import Spool
 from s3batch.pack.steps import Steps

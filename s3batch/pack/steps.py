@@ -17,7 +17,8 @@ from sqlite3 import Connection
 from s3batch.catalogue import manifest as manifest_format
 from s3batch.catalogue.sqlite import SqliteCatalogue
 from s3batch.model import ArchiveRecord, CataloguedArchive, ManifestedArchive, Reservation, SpooledArchive, StoredArchive
-from s3batch.pack.journal import ManifestMark, PackJournal, Recorded
+from s3batch.pack.journal import PackJournal
+from s3batch.pack.lifecycle import ManifestMark, Recorded
 from s3batch.pack.members import read_member_list
 from s3batch.pack.spool import Spool
 from s3batch.pack.unreleased import UnreleasedFiles

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from enum import StrEnum
 from types import MappingProxyType
 
 from s3batch.restore.thaw import window
@@ -90,13 +91,22 @@ US_EAST_1 = Prices(
 )
 
 
+class Standing(StrEnum):
+    """How far the thaw of an archive is, as far as money and hours are concerned."""
+
+    FROZEN = "frozen"
+    UNDER_WAY = "under way"
+    """Paid for, and not readable yet."""
+    THAWED = "thawed"
+
+
 @dataclass(frozen=True, slots=True)
 class ColdArchive:
-    """An archive as far as money is concerned. `paid` is true where a thaw of it is under way or done."""
+    """An archive as far as money and hours are concerned."""
 
     storage_class: StorageClass
     size: int
-    paid: bool = False
+    standing: Standing = Standing.FROZEN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +148,8 @@ def estimate(
     """Return what it costs and takes to bring `members` back from `archives`, one GET each at most."""
     every = list(archives)
     cold = [archive for archive in every if archive.storage_class.needs_thaw]
-    unpaid = [archive for archive in cold if not archive.paid]
+    unpaid = [archive for archive in cold if archive.standing is Standing.FROZEN]
+    awaited = [archive for archive in cold if archive.standing is not Standing.THAWED]
     asked = [(prices.retrieval[archive.storage_class, tier], _gib(archive.size)) for archive in unpaid]
     month = prices.gib_month[StorageClass.STANDARD]
     return Estimate(
@@ -153,7 +164,7 @@ def estimate(
         retrieval=sum((price.per_gib * gib for price, gib in asked), Decimal(0)),
         copies=sum((gib * month * days / DAYS_A_MONTH for _, gib in asked), Decimal(0)),
         egress=_gib(member_bytes) * prices.egress_gib,
-        hours=max((_hours(archive.storage_class, tier) for archive in cold), default=0.0),
+        hours=max((_hours(archive.storage_class, tier) for archive in awaited), default=0.0),
         prices=prices,
     )
 

@@ -133,8 +133,8 @@ class RestoreEngine:
             member_bytes += entry.member.size
             record = entry.archive
             if record.ref not in archives:
-                paid = self.thaws.paid(record.ref, self._clock())
-                archives[record.ref] = ColdArchive(record.storage_class, record.size, paid)
+                standing = self.thaws.standing(record.ref, self._clock())
+                archives[record.ref] = ColdArchive(record.storage_class, record.size, standing)
         return estimate(archives.values(), members=members, member_bytes=member_bytes, tier=tier, days=days)
 
     def request(self, request_id: str, entries: Iterable[Entry], order: Order) -> Request:

@@ -13,6 +13,7 @@ from sqlite3 import Connection, Row
 from s3batch.model import ArchiveRecord
 from s3batch.restore import lifecycle
 from s3batch.restore import requests as parts
+from s3batch.restore.cost import Standing
 from s3batch.restore.request_journal import ATTENDED_FOR, By, move_parts, refuse_parts
 from s3batch.restore.requests import Deliverer
 from s3batch.restore.thaw import TRANSITIONS, Event, State, Thaw, Wish, apply
@@ -21,7 +22,7 @@ from s3sync.statedb import StateDb
 from s3sync.store.contract import ObjectRef, StorageClass, Tier
 from s3sync.times import parse_utc, rfc3339
 
-_PAID = (State.ASKED, State.THAWING)
+_UNDER_WAY = (State.ASKED, State.THAWING)
 
 
 class Thaws:
@@ -62,16 +63,19 @@ class Thaws:
         with self._db.read() as db:
             return [_thaw(row) for row in db.execute(query, (request_id,)).fetchall()]
 
-    def paid(self, ref: ObjectRef, now: datetime) -> bool:
-        """Tell whether a thaw of this archive is under way or done as far as we know, so that another costs nothing."""
+    def standing(self, ref: ObjectRef, now: datetime) -> Standing:
+        """Return how far the thaw of this archive is as far as we know; one under way or done costs nothing again."""
         with self._db.read() as db:
             row = db.execute(
                 "SELECT state, until FROM thaws WHERE bucket = ? AND key = ? AND version_id = ?",
                 (ref.bucket, ref.key, ref.version_id or ""),
             ).fetchone()
         if row is None:
-            return False
-        return row["state"] in _PAID or (row["state"] == State.THAWED and row["until"] > rfc3339(now))
+            return Standing.FROZEN
+        if row["state"] in _UNDER_WAY:
+            return Standing.UNDER_WAY
+        thawed = row["state"] == State.THAWED and row["until"] > rfc3339(now)
+        return Standing.THAWED if thawed else Standing.FROZEN
 
     def wish(self, thaw: Thaw, now: datetime) -> Wish | None:
         """Return what the unfinished requests want of this archive together, None where nobody wants it any more."""

@@ -10,7 +10,7 @@ from s3sync.app import App
 from s3sync.dropzone.watch import Watcher
 from s3sync.errors import Exit
 from s3sync.loop import Loop
-from s3sync.output import human_size
+from s3sync.output import counted, human_size
 
 HELP = "upload what is finished, prove it, and remove the originals"
 EPILOG = """examples:
@@ -35,8 +35,9 @@ def _run_once(app: App) -> Exit:
     output = app.output
     output.record(summary.record())
     if not output.as_json:
-        stored = f"{summary.files} files ({human_size(summary.bytes)}) stored"
-        output.text(f"{stored}, {summary.released} originals released, {summary.left} left, {summary.errors} errors")
+        stored = f"{counted(summary.files, 'file')} ({human_size(summary.bytes)}) stored"
+        released, errors = counted(summary.released, "original"), counted(summary.errors, "error")
+        output.text(f"{stored}, {released} released, {summary.left} left, {errors}")
     return Exit.INTERRUPTED if app.stop() else summary.exit
 
 

@@ -315,6 +315,14 @@ def test_variables_nobody_knows_are_pointed_out() -> None:
     ]
 
 
+def test_a_slip_is_told_together_with_what_is_wrong() -> None:
+    """Whoever has something else to correct learns of the unknown variable at once, not on the next try."""
+    with pytest.raises(WrongSettings) as raised:
+        read({"S3BATCH_PART_SIZE": "many", "S3BATCH_QUITE_PERIOD": "5m", "HOME": "/home/ann"})
+
+    assert ["S3BATCH_PART_SIZE", "S3BATCH_QUITE_PERIOD"] == [problem.name for problem in raised.value.problems]
+
+
 def test_reading_looks_nowhere_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Neither the process's environment nor a `.env` file in the current folder has any influence."""
     monkeypatch.setenv("S3BATCH_FOLDER", "/elsewhere")

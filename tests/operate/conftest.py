@@ -22,7 +22,7 @@ from s3batch.app import App
 from s3batch.model import Batch, Closed, Reservation, SpooledArchive, StoredArchive
 from s3batch.operate.records import Records
 from s3batch.pack.build import BuildJob, build
-from s3batch.pack.journal import State
+from s3batch.pack.lifecycle import State
 from s3batch.pack.names import Names
 from s3batch.settings import Settings
 from s3sync.dropzone.candidate import Candidate, Candidates, Identity

@@ -13,7 +13,7 @@ from s3batch.model import Batch, Closed
 from s3batch.operate.fill import Better, Fill, FillGauge, share
 from s3batch.operate.plan import Outlook, PlannedArchive, Shipping, WaitingGroup, rehearse
 from s3batch.operate.records import Records
-from s3batch.pack.journal import State
+from s3batch.pack.lifecycle import State
 from s3batch.pack.planner import Limits, PackWithin
 from s3sync.dropzone.candidate import Candidate, Candidates, Identity
 from s3sync.dropzone.quiet import QuietClock
@@ -127,7 +127,7 @@ def test_a_batch_being_built_is_pointed_out(host: Host) -> None:
     with host.journalled(State.RESERVED, b"bucket/1"):
         pass
 
-    assert "1 batches are being built at this moment" in host.ask("plan", as_json=False).text
+    assert "At this moment 1 batch is being built" in host.ask("plan", as_json=False).text
 
 
 def test_costs_are_compared_with_one_object_each(host: Host) -> None:

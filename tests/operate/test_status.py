@@ -14,7 +14,7 @@ from s3batch.operate.degraded import Cause, LeaseSample, degradations
 from s3batch.operate.records import Records
 from s3batch.operate.status import Question, status
 from s3batch.pack.history import History, Size
-from s3batch.pack.journal import State
+from s3batch.pack.lifecycle import State
 from s3batch.pack.planner import Limits
 from s3batch.restore.schema import SCHEMA
 from s3batch.restore.summary import requests_by_state

@@ -11,7 +11,7 @@ import pytest
 
 from s3batch.operate.records import Records
 from s3batch.operate.why import what_is_known
-from s3batch.pack.journal import State
+from s3batch.pack.lifecycle import State
 from s3sync.dropzone.candidate import Identity
 from s3sync.dropzone.quiet import QuietClock
 from s3sync.dropzone.reasons import Reason

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from s3batch.pack.journal import State
+from s3batch.pack.lifecycle import State
 from s3batch.pack.planner import Limits
 from s3sync.errors import Exit, Failure, Transient
 from s3sync.store.contract import Denied, Missing, ObjectInfo, Rejected, StorageClass

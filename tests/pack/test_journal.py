@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from s3batch.model import Batch, Closed, Reservation, SpooledArchive, StoredArchive
-from s3batch.pack.journal import TRANSITIONS, ManifestMark, OutOfPlace, PackJournal, State
+from s3batch.pack.journal import PackJournal
+from s3batch.pack.lifecycle import TRANSITIONS, ManifestMark, OutOfPlace, State
 from s3batch.pack.names import Names
 from s3sync.dropzone.candidate import Candidate, Candidates, Identity
 from s3sync.statedb import StateDb

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from s3batch.pack.journal import State
+from s3batch.pack.lifecycle import State
 from s3sync.store.contract import AlreadyThere, Denied, ObjectInfo, StorageClass
 from tests.pack.conftest import Bench, Make
 from tests.support import files

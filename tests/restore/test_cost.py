@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from s3batch.restore.cost import US_EAST_1, ColdArchive, dollars, estimate, upkeep
+from s3batch.restore.cost import US_EAST_1, ColdArchive, Standing, dollars, estimate, upkeep
 from s3sync.store.contract import StorageClass, Tier
 
 GIB = 1024**3
@@ -29,13 +29,14 @@ def test_restore_of_scattered_members_costs_their_archives() -> None:
     assert bulk.total == bulk.requests + bulk.retrieval + bulk.copies
 
 
-def test_thaws_paid_for_cost_nothing_again() -> None:
-    """An archive whose thaw is under way is not paid for twice, and still takes its hours."""
-    paid = ColdArchive(StorageClass.DEEP_ARCHIVE, GIB, paid=True)
+@pytest.mark.parametrize(("standing", "hours"), [(Standing.UNDER_WAY, 48.0), (Standing.THAWED, 0.0)])
+def test_thaws_paid_for_cost_nothing_again(standing: Standing, hours: float) -> None:
+    """An archive whose thaw is under way or done is not paid for twice; the one still takes its hours, the other none."""
+    paid = ColdArchive(StorageClass.DEEP_ARCHIVE, GIB, standing)
 
     found = estimate([paid], members=1, member_bytes=10, tier=Tier.BULK, days=3)
 
-    assert (0, Decimal(0), 48.0) == (found.thaws, found.retrieval, found.hours)
+    assert (0, Decimal(0), hours) == (found.thaws, found.retrieval, found.hours)
     assert found.total == US_EAST_1.get
 
 
