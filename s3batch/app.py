@@ -20,13 +20,14 @@ from s3batch.pack.accepted import AcceptedFiles
 from s3batch.pack.agent import Clocks, PackAgent
 from s3batch.pack.journal import PackJournal
 from s3batch.pack.names import Names
-from s3batch.pack.pipeline import CARRIERS, Yard
+from s3batch.pack.pipeline import CARRIERS
 from s3batch.pack.planner import Limits
 from s3batch.pack.spool import Spool
 from s3batch.pack.steps import Steps
 from s3batch.pack.transfers import TransferLogs
 from s3batch.pack.unreleased import UnreleasedFiles
 from s3batch.pack.workers import WorkerPool
+from s3batch.pack.yard import Yard
 from s3batch.restore.engine import RestoreEngine, Setup
 from s3batch.restore.thaw import Pace
 from s3batch.settings import Settings

@@ -11,13 +11,14 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
 from s3batch.pack.events import StrayFilesSwept
-from s3batch.pack.pipeline import Pipeline, Yard
+from s3batch.pack.pipeline import Pipeline
 from s3batch.pack.planner import Limits, plan
 from s3batch.pack.resume import paths_in_flight
 from s3batch.pack.tally import Tally
 from s3batch.pack.transfers import AskedAgain, TransferLogs
 from s3batch.pack.unreleased import Unreleased, UnreleasedFiles
 from s3batch.pack.workers import Builders
+from s3batch.pack.yard import Yard
 from s3sync.dropzone.candidate import Candidate
 from s3sync.dropzone.ladder import Ladder
 from s3sync.dropzone.quarantine import ProvenQuarantines

@@ -4,8 +4,6 @@ The stages overlap because every batch goes its own way: while one is being uplo
 released. Nothing is shared between batches but the spool's budget and the journal. What stops one batch (its bucket
 refuses, its upload breaks off) is noted in its row and parks its bucket for a while; the others go on. How many batches are
 under way is bounded, so memory and spool are.
-
-A batch that failed before it was stored may be given up when others need its room; a stored one never is.
 """
 
 from __future__ import annotations
@@ -14,8 +12,7 @@ import threading
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
-from dataclasses import dataclass
+from concurrent.futures import BrokenExecutor, CancelledError, Future
 from types import MappingProxyType
 
 from s3batch.model import (
@@ -32,24 +29,21 @@ from s3batch.pack.events import (
     ArchiveReleased,
     ArchiveReserved,
     ArchiveStored,
-    BatchAbandoned,
     CandidateLeft,
     OriginalsKept,
     Redelivered,
-    SpoolFull,
 )
 from s3batch.pack.lifecycle import Recorded, State
-from s3batch.pack.names import Names
 from s3batch.pack.planner import Waiting
 from s3batch.pack.resume import next_phase
+from s3batch.pack.room import Room
 from s3batch.pack.spool import needed_bytes
-from s3batch.pack.steps import Steps
 from s3batch.pack.tally import Tally
 from s3batch.pack.workers import Builders
-from s3sync.backoff import Backoff
+from s3batch.pack.yard import Yard
 from s3sync.dropzone.release import ReleaseReport
 from s3sync.errors import Failure, Permanent, Transient
-from s3sync.events import Event, Listener, StepFailed
+from s3sync.events import Event, StepFailed
 from s3sync.keys import display
 from s3sync.store.proof import Differs
 
@@ -58,22 +52,6 @@ CARRIERS = 4
 
 BUILDS_AHEAD = 3
 """Batches being built or about to be; each holds its candidates in memory."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Yard:
-    """What a pass has at hand."""
-
-    steps: Steps
-    names: Names
-    root: str
-    """The drop zone's root."""
-    max_bytes: int
-    parked: Backoff
-    listener: Listener
-    stopping: Callable[[], bool]
-    carriers: Callable[[], Executor]
-    """Makes what carries batches through the steps after the build."""
 
 
 class Pipeline:
@@ -90,8 +68,7 @@ class Pipeline:
         self._builds = threading.BoundedSemaphore(BUILDS_AHEAD)
         self._under_way = 0
         self._idle = threading.Condition()
-        self._gave_out_at: int | None = None
-        """What the smallest batch needed that the spool's disk failed under in this pass: nothing as large is tried again."""
+        self._room = Room(yard, tally)
 
     def run(self, planned: Iterable[Batch | Waiting]) -> None:
         """Launch every planned batch whose bucket is not parked, as room comes free; stop early when asked to."""
@@ -123,8 +100,7 @@ class Pipeline:
     def _launch(self, batch: Batch) -> None:
         """Reserve the batch and begin to build it; leave its files where no room will come free for it in this pass."""
         needed = needed_bytes(batch.planned_bytes, len(batch.candidates))
-        if not self._room_for(needed):
-            self._leave_for_room(batch, needed)
+        if not self._room.find(batch, needed, idle=self._is_idle):
             return
         self._builds.acquire()
         reservation = self._journal.reserve(batch, self._yard.names)
@@ -144,41 +120,8 @@ class Pipeline:
             future.set_exception(error)
         future.add_done_callback(lambda done: self._built(reservation, done))
 
-    def _room_for(self, needed: int) -> bool:
-        """Wait for room in the spool as long as some may come free, and make some if it does not."""
-        if self._gave_out_at is not None and needed >= self._gave_out_at:
-            return False
-        if self._spool.wait_for_room(needed, or_when=self._nothing_to_wait_for):
-            return True
-        return not self._yard.stopping() and self._make_room(needed)
-
-    def _make_room(self, needed: int) -> bool:
-        """Give up batches whose upload failed, where that makes room for others; nothing is under way meanwhile."""
-        failed = [each for each in self._journal.unfinished() if each.state is State.SPOOLED and each.error is not None]
-        if not self._spool.has_room(needed, without={each.reservation.id for each in failed}):
-            return False
-        for recorded in failed:
-            self._give_up(recorded.reservation, "others needed its room in the spool while its bucket refused")
-            if self._spool.has_room(needed):
-                return True
-        return self._spool.has_room(needed)
-
-    def _leave_for_room(self, batch: Batch, needed: int) -> None:
-        first = not self._tally.left["spool_full"]
-        self._tally.leave("spool_full", len(batch.candidates))
-        if first:
-            self._tell(
-                SpoolFull(
-                    bucket=batch.bucket,
-                    folder=str(self._spool.root),
-                    needed_bytes=needed,
-                    limit_bytes=self._spool.limit_bytes,
-                    free_bytes=self._spool.free_bytes(),
-                )
-            )
-
-    def _nothing_to_wait_for(self) -> bool:
-        return self._yard.stopping() or self._under_way == 0
+    def _is_idle(self) -> bool:
+        return self._under_way == 0
 
     def _built(self, reservation: Reservation, future: Future[Built]) -> None:
         self._builds.release()
@@ -282,14 +225,10 @@ class Pipeline:
         try:
             self._journal.failed(reservation.id, str(failure))
             if step == "build" or (step == "store" and in_vain):
-                self._give_up(reservation, str(failure))
+                self._yard.give_up(reservation, str(failure))
         except (Failure, OSError) as second:
             # The journal or the spool is in trouble too; the row stays as it is and the next pass resumes from it.
             self._tally.fail(second if isinstance(second, Failure) else _surprise(reservation, second))
-
-    def _give_up(self, reservation: Reservation, why: str) -> None:
-        self._yard.steps.give_up(reservation, why)
-        self._tell(BatchAbandoned(batch=reservation.id, bucket=reservation.bucket, why=why))
 
     def _result(self, reservation: Reservation, future: Future[Built]) -> Built:
         """Return what the worker built, or say in our family's words why it did not."""
@@ -297,7 +236,7 @@ class Pipeline:
             return _result(reservation, future)
         except OSError as error:
             needed = self._spool.taken_by(reservation.id)
-            self._gave_out_at = min(needed, self._gave_out_at or needed)
+            self._room.gave_out(needed)
             where = "" if error.filename is None else f" ({error.filename})"
             raise Transient(
                 f"batch {reservation.id}",

@@ -17,13 +17,13 @@ from s3batch.catalogue.sqlite import SqliteCatalogue
 from s3batch.pack.agent import Clocks, PackAgent
 from s3batch.pack.journal import PackJournal
 from s3batch.pack.names import Names
-from s3batch.pack.pipeline import Yard
 from s3batch.pack.planner import Limits
 from s3batch.pack.spool import Spool
 from s3batch.pack.steps import Steps
 from s3batch.pack.tally import Tally
 from s3batch.pack.unreleased import UnreleasedFiles
 from s3batch.pack.workers import Builders, InLine
+from s3batch.pack.yard import Yard
 from s3sync.backoff import Backoff
 from s3sync.dropzone.quiet import QuietClock
 from s3sync.dropzone.release import ReleaseReport, release
