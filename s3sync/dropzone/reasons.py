@@ -109,6 +109,10 @@ _BY_ERRNO = {
 }
 
 
+FULL = frozenset(number for number, reason in _BY_ERRNO.items() if reason is Reason.NO_SPACE)
+"""How a disk or a quota says that there is no room."""
+
+
 def of_errno(error: OSError) -> Reason:
     """Return the reason an attempt to move or remove a file failed for."""
     return _BY_ERRNO.get(error.errno or 0, Reason.SYSTEM_ERROR)
