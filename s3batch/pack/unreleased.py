@@ -5,7 +5,7 @@ Without this memory a file that cannot be removed would be archived, and paid fo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -75,6 +75,11 @@ class UnreleasedFiles:
                 " batch = excluded.batch, reason = excluded.reason",
                 rows,
             )
+
+    def forget(self, paths: Iterable[bytes]) -> None:
+        """Remember files no longer: they are judged, and archived, as any others."""
+        with self._db.write() as connection:
+            connection.executemany("DELETE FROM unreleased WHERE path = ?", [(path,) for path in paths])
 
     def all(self) -> list[Unreleased]:
         """Return every one, by batch and path."""
