@@ -96,6 +96,8 @@ _BY_ERRNO = {
     errno.EPERM: Reason.IMMUTABLE,
     errno.EROFS: Reason.READ_ONLY,
     errno.EXDEV: Reason.OTHER_FILESYSTEM,
+    # An open that does not wait, of a file on which somebody has a write lease: that takes having it open for writing.
+    errno.EAGAIN: Reason.WRITER,
     errno.EBUSY: Reason.BUSY,
     errno.ETXTBSY: Reason.BUSY,
     errno.ENOSPC: Reason.NO_SPACE,

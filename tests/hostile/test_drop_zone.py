@@ -8,6 +8,8 @@ import random
 import shutil
 import socket
 import stat
+import subprocess
+import sys
 import tarfile
 import threading
 from collections.abc import Callable, Collection, Iterator
@@ -369,3 +371,52 @@ def test_folders_swapped_for_links_all_the_time(bench: Bench, canary: Path, swap
     assert {b"file": CANARY} == files(canary)
     assert CANARY not in [content for _, content in contents(bench)]
     assert [] == [str(event) for event in bench.told("step_failed") if "unexpected" in str(event)]
+
+
+LEASING = """
+import fcntl, os, signal, sys
+signal.signal(signal.SIGIO, signal.SIG_IGN)
+fcntl.fcntl(os.open(sys.argv[1], os.O_RDWR), fcntl.F_SETLEASE, fcntl.F_WRLCK)
+print(flush=True)
+sys.stdin.read()
+"""
+
+
+def test_client_with_a_write_lease_is_a_writer(bench: Bench) -> None:
+    """An open that would wait for it does not: the file is left as one that is written, others go on, and later it goes too."""
+    place = bench.drop("leased")
+    bench.drop("good")
+    words = [sys.executable, "-c", LEASING, str(place)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as client:
+        assert client.stdout is not None
+        client.stdout.readline()
+        tally = bench.run()
+        client.communicate("")
+    taken = bench.found()
+    bench.run()
+
+    assert ({b"good": 1}, {"writer": 1}) == (taken, dict(tally.left))
+    assert {b"good": 1, b"leased": 1} == bench.found()
+
+
+def test_client_that_takes_a_write_lease_before_the_release(bench: Bench) -> None:
+    """It may be about to write: the file stays as it is, and is released when the client has gone, not archived again."""
+    place = bench.drop("leased")
+    put, clients = bench.store.put, list[subprocess.Popen[str]]()
+
+    def put_and_lease(*args: object, **kwargs: object) -> None:
+        put(*args, **kwargs)  # type: ignore[arg-type]
+        if not clients:
+            words = [sys.executable, "-c", LEASING, str(place)]
+            clients.append(subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
+            assert clients[0].stdout is not None
+            clients[0].stdout.readline()
+
+    bench.store.put = put_and_lease  # type: ignore[method-assign]
+    bench.run()
+    lying = place.exists()  # reading it would wait for the client
+    clients[0].communicate("")
+    bench.run()
+
+    assert lying
+    assert ({}, {b"leased": 1}) == (files(bench.root), bench.found())
