@@ -143,7 +143,7 @@ class PackAgent:
         stored = recorded.stored(yard.steps.spool.folder(batch))
         if not self._still_there(yard, stored, files):
             return
-        originals = (Original(at, one.path, one.identity, one.sha256) for at, one in enumerate(files))
+        originals = (Original(at, one.path, one.identity, one.sha256, as_archived=False) for at, one in enumerate(files))
         report = yard.steps.releaser(batch, originals, stored.proof)
         self._unreleased.settle(batch, {one.path: one.sha256 for one in files}, report)
         self.tally.released += report.released

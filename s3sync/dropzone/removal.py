@@ -134,7 +134,8 @@ class _Removal:
             if refused is None and lease_broken(fd):
                 self._give_back(original, Reason.WRITER)
                 return None
-            return self._moved(original, after, doubtful=now != original.identity or refused is not None)
+            seen_before = original.as_archived and now == original.identity
+            return self._moved(original, after, doubtful=not seen_before or refused is not None)
         return None
 
     def _found(self, original: Original) -> Moved | None:

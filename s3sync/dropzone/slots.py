@@ -45,6 +45,9 @@ class Original:
     path: bytes
     identity: Identity
     sha256: str
+    as_archived: bool = True
+    """Whether `identity` is the state in which it was archived. Of one that a release left behind only a later state is known,
+    and whatever was done to it before that, with the size and time it had, shows in nothing but its bytes."""
 
 
 @dataclass(frozen=True, slots=True)

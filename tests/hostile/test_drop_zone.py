@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -420,3 +421,27 @@ def test_client_that_takes_a_write_lease_before_the_release(bench: Bench) -> Non
 
     assert lying
     assert ({}, {b"leased": 1}) == (files(bench.root), bench.found())
+
+
+def test_what_was_rewritten_before_a_release_that_was_refused(bench: Bench) -> None:
+    """As long and as old as before, and still open when the release comes: it stays, and is not taken for what was archived."""
+    place, put, clients = bench.drop("mirrored", b"the first bytes"), bench.store.put, list[BinaryIO]()
+    times = place.stat()
+
+    def put_and_rewrite(*args: object, **kwargs: object) -> None:
+        put(*args, **kwargs)  # type: ignore[arg-type]
+        if not clients:
+            clients.append(place.open("rb+", buffering=0))
+            clients[0].write(b"the other bytes")
+            os.utime(place, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+    bench.store.put = put_and_rewrite  # type: ignore[method-assign]
+    bench.run()
+    lying = files(bench.root)
+    clients[0].close()
+    for _ in range(3):
+        bench.run()
+
+    assert {b"bucket/mirrored": b"the other bytes"} == lying
+    assert [("mirrored", b"the first bytes"), ("mirrored", b"the other bytes")] == sorted(contents(bench))
+    assert {} == files(bench.root)
