@@ -115,6 +115,21 @@ def test_second_agent_is_refused_and_told_who_works(host: Host) -> None:
     assert socket.gethostname() in told
 
 
+def test_two_drop_zones_never_share_a_quarantine(host: Host) -> None:
+    """The second agent would give back what the first one is removing, into its own drop zone and so into another bucket."""
+    quarantine = host.state.parent / "quarantine"
+    other = {"S3BATCH_STATE": str(host.state.parent / "other"), "S3BATCH_FOLDER": str(host.state.parent / "elsewhere")}
+    (host.state.parent / "elsewhere/bucket").mkdir(parents=True)
+    with host.agent(S3BATCH_QUARANTINE=str(quarantine)) as first:
+        eventually(quarantine.exists, "the first agent's quarantine")
+        eventually((host.state / "agent.json").exists, "the first agent's lock")
+        second = host.start("run", "--once", S3BATCH_QUARANTINE=str(quarantine), **other)
+        _, told = second.communicate(timeout=PATIENCE_SECONDS)
+
+    assert 11 == second.returncode
+    assert (str(quarantine) in told, f"{first.pid}" in told) == (True, True)
+
+
 def test_killed_agent_leaves_no_lock_and_no_worker(host: Host) -> None:
     """After kill -9 the next agent starts at once."""
     with host.agent() as agent:
