@@ -17,7 +17,7 @@ from s3batch.pack.planner import Limits, plan
 from s3batch.pack.resume import gone, paths_in_flight
 from s3batch.pack.tally import Tally
 from s3batch.pack.transfers import AskedAgain, TransferLogs
-from s3batch.pack.unreleased import Unreleased, UnreleasedFiles
+from s3batch.pack.unreleased import AGAIN, Unreleased, UnreleasedFiles
 from s3batch.pack.workers import Builders
 from s3sync.dropzone.candidate import Candidate
 from s3sync.dropzone.ladder import Ladder
@@ -25,7 +25,6 @@ from s3sync.dropzone.quarantine import ProvenQuarantines
 from s3sync.dropzone.recover import recover
 from s3sync.dropzone.rules import Standards
 from s3sync.dropzone.scan import Held, scan
-from s3sync.dropzone.slots import Original
 from s3sync.dropzone.zone import DropZone
 from s3sync.errors import Failure
 from s3sync.events import StepFailed
@@ -74,7 +73,7 @@ class PackAgent:
         strays = yard.steps.spool.sweep(unfinished)
         for batch in unfinished:
             yard.steps.spool.adopt(batch)
-        report = recover(self._zone, {*unfinished, *(one.batch for one in self._unreleased.all())})
+        report = recover(self._zone, {*unfinished, *(f"{one.batch}{AGAIN}" for one in self._unreleased.all())})
         if strays or report.given_back:
             yard.listener(StrayFilesSwept(spool=len(strays), given_back=len(report.given_back)))
 
@@ -143,8 +142,7 @@ class PackAgent:
         stored = recorded.stored(yard.steps.spool.folder(batch))
         if not self._still_there(yard, stored, files):
             return
-        originals = (Original(at, one.path, one.identity, one.sha256, as_archived=False) for at, one in enumerate(files))
-        report = yard.steps.releaser(batch, originals, stored.proof)
+        report = yard.steps.releaser(f"{batch}{AGAIN}", (one.original for one in files), stored.proof)
         self._unreleased.settle(batch, {one.path: one.sha256 for one in files}, report)
         self.tally.released += report.released
 
