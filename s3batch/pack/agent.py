@@ -26,7 +26,7 @@ from s3sync.dropzone.recover import recover
 from s3sync.dropzone.rules import Standards
 from s3sync.dropzone.scan import Held, scan
 from s3sync.dropzone.zone import DropZone
-from s3sync.errors import Failure
+from s3sync.errors import Failure, Transient
 from s3sync.events import StepFailed
 
 
@@ -157,7 +157,8 @@ class PackAgent:
             self._unreleased.forget(one.path for one in files)
             failure: Failure = gone(reservation)
         except Failure as why:
-            yard.parked.refused(reservation.bucket)
+            if isinstance(why, Transient):  # the bucket's trouble, and not this archive's alone
+                yard.parked.refused(reservation.bucket)
             failure = why
         self.tally.fail(failure)
         yard.listener(StepFailed.of(failure, step="release", bucket=reservation.bucket))

@@ -113,6 +113,20 @@ def test_file_that_could_not_be_removed_is_archived_again_where_its_archive_has_
     assert b"the last copy" in bench.store.data(_archive(bench))
 
 
+def test_file_whose_archive_became_another_stops_nobody_else(bench: Bench) -> None:
+    """That concerns one archive: the bucket goes on."""
+    let_go = _pinned(bench)
+    archive = _archive(bench)
+    bench.store.delete(archive)
+    bench.store.seed(archive, b"another", storage_class=StorageClass.DEEP_ARCHIVE)
+    bench.drop("other file")
+    tally = bench.run()
+    lying = files(bench.root)
+    let_go()
+
+    assert ({b"bucket/file": b"the last copy"}, 1, 1) == (lying, tally.files, len(tally.errors))
+
+
 def test_file_that_could_not_be_removed_stays_while_s3_cannot_be_asked(bench: Bench) -> None:
     """Without an answer nothing goes; with one, it does."""
     let_go = _pinned(bench)
