@@ -5,7 +5,7 @@ JOBS ?= 2
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test test-long check bench goldens lock
+.PHONY: help venv demo test test-long check audit bench goldens lock
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1  /p' $(MAKEFILE_LIST) | while read -r name text; do printf '  %-9s %s\n' "$$name" "$$text"; done
@@ -23,6 +23,9 @@ check: venv ## lint and types only
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
+
+audit: venv ## ask whether any locked package has a known vulnerability; says so where it cannot be asked
+	$(PYTHON) -m tests.audit
 
 bench: venv ## measure against GNU tar and tarfile, as ratios
 	$(PYTHON) -m tests.bench $(ARGS)

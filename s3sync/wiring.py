@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -62,12 +63,33 @@ class Wiring:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the state folder and the drop zone. Raises `Locked`, naming who holds them, and `Preflight`."""
+        """Hold the state folder, the drop zone and a quarantine of one's own choosing.
+
+        Raises `Locked`, naming who holds them, and `Preflight`.
+        """
         variable = self.settings.variable("state")
         refuse_unless_ours(self.state_folder, variable)
         refuse_over_the_network(self.state_folder, variable)
         note = self.state_folder / "agent.json"
-        with hold(self.state_folder, note=note, host=self.host), hold(self.zone.path):
+        with hold(self.state_folder, note=note, host=self.host), hold(self.zone.path), self._own_quarantine():
+            yield
+
+    @contextmanager
+    def _own_quarantine(self) -> Iterator[None]:
+        """Hold the quarantine that the settings name: another agent's start would give our files back into its drop zone.
+
+        One that we may not use is told of bucket by bucket, and is nobody's reason not to start.
+        """
+        chosen = self.settings.quarantine
+        if chosen is None:
+            yield
+            return
+        with suppress(OSError):
+            chosen.mkdir(0o700)
+        if not os.access(chosen, os.R_OK | os.X_OK):
+            yield
+            return
+        with hold(chosen):
             yield
 
     @cached_property

@@ -15,7 +15,7 @@ from s3sync.dropzone.ladder import Ladder
 from s3sync.dropzone.quarantine import Finding, foresee_quarantine, prove_quarantine
 from s3sync.dropzone.syscalls import effective_capabilities
 from s3sync.dropzone.writers import Snapshot, Writing
-from s3sync.dropzone.zone import DropZone
+from s3sync.dropzone.zone import SPARE, DropZone
 from s3sync.keys import display
 
 
@@ -72,6 +72,7 @@ def _remove_empty(zone: DropZone, path: bytes) -> None:
     with suppress(OSError):
         parent_fd, name = open_beneath(zone.fd, path)
         try:
+            os.rmdir(name + b"/" + SPARE, dir_fd=parent_fd)
             os.rmdir(name, dir_fd=parent_fd)
         finally:
             os.close(parent_fd)

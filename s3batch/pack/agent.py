@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
+from s3batch.model import StoredArchive
 from s3batch.pack.events import StrayFilesSwept
 from s3batch.pack.pipeline import Pipeline
 from s3batch.pack.planner import Limits, plan
-from s3batch.pack.resume import paths_in_flight
+from s3batch.pack.resume import gone, paths_in_flight
 from s3batch.pack.tally import Tally
 from s3batch.pack.transfers import AskedAgain, TransferLogs
-from s3batch.pack.unreleased import Unreleased, UnreleasedFiles
+from s3batch.pack.unreleased import AGAIN, Unreleased, UnreleasedFiles
 from s3batch.pack.workers import Builders
 from s3batch.pack.yard import Yard
 from s3sync.dropzone.candidate import Candidate
@@ -25,8 +26,8 @@ from s3sync.dropzone.quarantine import ProvenQuarantines
 from s3sync.dropzone.recover import recover
 from s3sync.dropzone.rules import Standards
 from s3sync.dropzone.scan import Held, scan
-from s3sync.dropzone.slots import Original
 from s3sync.dropzone.zone import DropZone
+from s3sync.errors import Failure, Transient
 from s3sync.events import StepFailed
 
 
@@ -73,7 +74,7 @@ class PackAgent:
         strays = yard.steps.spool.sweep(unfinished)
         for batch in unfinished:
             yard.steps.spool.adopt(batch)
-        report = recover(self._zone, {*unfinished, *(one.batch for one in self._unreleased.all())})
+        report = recover(self._zone, {*unfinished, *(f"{one.batch}{AGAIN}" for one in self._unreleased.all())})
         if strays or report.given_back:
             yard.listener(StrayFilesSwept(spool=len(strays), given_back=len(report.given_back)))
 
@@ -139,8 +140,27 @@ class PackAgent:
         recorded = yard.steps.journal.get(batch)
         if recorded is None or recorded.etag is None:
             return  # the journal was lost: nothing proves that these bytes are archived, so they stay
-        proof = recorded.stored(yard.steps.spool.folder(batch)).proof
-        originals = (Original(at, one.path, one.identity, one.sha256) for at, one in enumerate(files))
-        report = yard.steps.releaser(batch, originals, proof)
+        stored = recorded.stored(yard.steps.spool.folder(batch))
+        if not self._still_there(yard, stored, files):
+            return
+        report = yard.steps.releaser(f"{batch}{AGAIN}", (one.original for one in files), stored.proof)
         self._unreleased.settle(batch, {one.path: one.sha256 for one in files}, report)
         self.tally.released += report.released
+
+    def _still_there(self, yard: Yard, stored: StoredArchive, files: list[Unreleased]) -> bool:
+        """Tell whether the archive is still in S3; where it has gone, forget that its files need not be archived."""
+        reservation = stored.spooled.reservation
+        if yard.parked.waits(reservation.bucket):
+            return False
+        try:
+            if yard.steps.still_there(stored):
+                return True
+            self._unreleased.forget(one.path for one in files)
+            failure: Failure = gone(reservation)
+        except Failure as why:
+            if isinstance(why, Transient):  # the bucket's trouble, and not this archive's alone
+                yard.parked.refused(reservation.bucket)
+            failure = why
+        self.tally.fail(failure)
+        yard.listener(StepFailed.of(failure, step="release", bucket=reservation.bucket))
+        return False

@@ -216,6 +216,8 @@ def _always(_: int) -> bool:
 def _unopened(error: OSError) -> str:
     if error.errno in {errno.ENOENT, errno.ENOTDIR}:
         return "vanished"
+    if error.errno == errno.EAGAIN:
+        return "writer"  # who has a write lease on it
     return "changed" if error.errno in {errno.ELOOP, errno.ENXIO} else "unreadable"
 
 

@@ -1,8 +1,8 @@
 """The life of a batch as a table, and one batch as the journal knows it.
 
 RESERVED ──spooled──▶ SPOOLED ──stored──▶ STORED ──manifested──▶ MANIFESTED ──catalogued──▶ CATALOGUED ──released──▶ RELEASED
-│                    │                  │
-└────────────────────┴──abandoned───────┴──▶ ABANDONED
+│                    │                  │                       │                          │
+└────────────────────┴──abandoned───────┴───────────────────────┴──────────────────────────┴──▶ ABANDONED
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ TRANSITIONS: Mapping[State, frozenset[State]] = MappingProxyType(
         State.RESERVED: frozenset({State.SPOOLED, State.ABANDONED}),
         State.SPOOLED: frozenset({State.STORED, State.ABANDONED}),
         State.STORED: frozenset({State.MANIFESTED, State.ABANDONED}),
-        State.MANIFESTED: frozenset({State.CATALOGUED}),
-        State.CATALOGUED: frozenset({State.RELEASED}),
+        State.MANIFESTED: frozenset({State.CATALOGUED, State.ABANDONED}),
+        State.CATALOGUED: frozenset({State.RELEASED, State.ABANDONED}),
         State.RELEASED: frozenset(),
         State.ABANDONED: frozenset(),
     }
 )
-"""Once a manifest is proved the host may burn: from there a batch only goes on."""
+"""Once a manifest is proved the host may burn: from there a batch only goes on, unless its archive has gone from S3."""
 
 
 class OutOfPlace(Exception):

@@ -5,6 +5,8 @@ journalled checksum, or if S3 already holds exactly that archive (our upload's r
 stored one needs its member list; where that is lost before the manifest was written, the archive cannot be described and
 its originals, which are all still there, are archived again. Once the manifest is proved the catalogue can be filled from
 it; only which originals may go is then no longer known, so they stay and are archived again: twice stored, never lost.
+
+A proof of an earlier pass is asked for again: an archive that somebody has removed from S3 meanwhile lets no original go.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from s3batch.model import Archive, CataloguedArchive, ManifestedArchive
+from s3batch.model import Archive, CataloguedArchive, ManifestedArchive, Reservation
 from s3batch.pack.journal import PackJournal
 from s3batch.pack.lifecycle import Recorded, State
 from s3batch.pack.members import read_member_list
@@ -20,6 +22,14 @@ from s3batch.pack.spool import Spool
 from s3batch.pack.steps import Steps
 from s3sync.errors import Permanent
 from s3sync.store.proof import Proof
+
+GONE = "its archive has gone from S3; its originals stay and are archived again"
+
+
+def gone(reservation: Reservation) -> Permanent:
+    """Return what is told of an archive that was proved and is not there any more."""
+    hint = "Find out who removed it; what the catalogue says of it leads nowhere"
+    return Permanent(str(reservation.archive), "it was stored and proved, and has gone from S3: its originals stay", hint)
 
 
 def paths_in_flight(journal: PackJournal, spool: Spool) -> set[bytes]:
@@ -39,7 +49,10 @@ def _listed(recorded: Recorded, spool: Spool) -> Iterator[bytes]:
 
 
 def next_phase(recorded: Recorded, steps: Steps) -> Archive | None:
-    """Return the phase from which the batch goes on, or None where it was ended here. Raises what the store raises."""
+    """Return the phase from which the batch goes on, or None where it was ended here.
+
+    Raises what the store raises, and `Permanent` where the archive has gone: the batch is ended then, too.
+    """
     folder = steps.spool.folder(recorded.reservation.id)
     if recorded.state is State.RESERVED:
         steps.give_up(recorded.reservation, "interrupted before it was built")
@@ -47,9 +60,12 @@ def next_phase(recorded: Recorded, steps: Steps) -> Archive | None:
     if not _list_is_whole(recorded, steps.spool):
         _end_without_list(recorded, steps)
         return None
+    if recorded.state is State.SPOOLED:
+        return _spooled(recorded, steps)
+    if not steps.still_there(recorded.stored(folder)):
+        steps.give_up(recorded.reservation, GONE)
+        raise gone(recorded.reservation)
     match recorded.state:
-        case State.SPOOLED:
-            return _spooled(recorded, steps)
         case State.STORED:
             return recorded.stored(folder)
         case State.MANIFESTED:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from sqlite3 import Connection
@@ -83,6 +83,19 @@ class Steps:
             self.store.abort(spooled.reservation.archive, log.upload_id)
         return self._proved(spooled, prove(info, payload))
 
+    def still_there(self, stored: StoredArchive) -> bool:
+        """Tell whether S3 holds the archive as it was proved, in whatever class a lifecycle rule has put it since.
+
+        Asked wherever work goes on that an earlier pass left: its proof may be months old, and the originals the last copy.
+        Raises `Differs`, `Unseen`, `Transient`.
+        """
+        info = looked_at(self.store, stored.proof.ref)
+        if info is None:
+            return False
+        payload = _archive_payload(-1, stored.spooled)
+        prove(replace(info, storage_class=payload.storage_class), payload)
+        return True
+
     def manifested(self, stored: StoredArchive) -> ManifestedArchive:
         """Render the manifest once, flush it, store those bytes and have S3 confirm them."""
         reservation = stored.spooled.reservation
@@ -137,7 +150,7 @@ class Steps:
         self.journal.catalogued(reservation.id, lambda connection: self.enqueue(connection, reservation))
 
     def give_up(self, reservation: Reservation, why: str) -> None:
-        """Abandon a batch that is not stored: its spool folder goes, its originals stay."""
+        """Abandon a batch that is not stored, or not any more: its spool folder goes, its originals stay."""
         self.journal.abandoned(reservation.id, why)
         self.spool.discard(reservation.id)
 

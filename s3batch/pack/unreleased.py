@@ -5,13 +5,15 @@ Without this memory a file that cannot be removed would be archived, and paid fo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from s3sync.dropzone.candidate import Identity
 from s3sync.dropzone.reasons import Reason
 from s3sync.dropzone.release import ReleaseReport
+from s3sync.dropzone.slots import Original
 from s3sync.statedb import StateDb
 from s3sync.times import rfc3339
 
@@ -33,6 +35,11 @@ SCHEMA = (
 )
 
 
+AGAIN = ".again"
+"""Ends the id under which a batch's originals pass through quarantine when their removal is tried again. What the batch's own
+release may have left in its slots, of which only that release knows the numbers, is given back at the next start."""
+
+
 @dataclass(frozen=True, slots=True)
 class Unreleased:
     """One archived original that is still there."""
@@ -43,6 +50,12 @@ class Unreleased:
     batch: str
     reason: str
     since: str
+
+    @property
+    def original(self) -> Original:
+        """What a release is asked for, with a number that stays its own whatever becomes of the others."""
+        number = int.from_bytes(hashlib.sha256(self.path).digest()[:7])
+        return Original(number, self.path, self.identity, self.sha256, as_archived=False)
 
 
 class UnreleasedFiles:
@@ -75,6 +88,11 @@ class UnreleasedFiles:
                 " batch = excluded.batch, reason = excluded.reason",
                 rows,
             )
+
+    def forget(self, paths: Iterable[bytes]) -> None:
+        """Remember files no longer: they are judged, and archived, as any others."""
+        with self._db.write() as connection:
+            connection.executemany("DELETE FROM unreleased WHERE path = ?", [(path,) for path in paths])
 
     def all(self) -> list[Unreleased]:
         """Return every one, by batch and path."""

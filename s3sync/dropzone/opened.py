@@ -22,6 +22,8 @@ def verdicts_of_open_file(parent_fd: int, name: bytes, look: Callable[[], Snapsh
     """Return what is found of the file `name` of an open folder; that it cannot be opened is a verdict too."""
     try:
         fd = os.open(name, READ, dir_fd=parent_fd)
+    except BlockingIOError:
+        return [Verdict("writer", ok=False, detail="somebody has a write lease on it", reason=Reason.WRITER)]
     except OSError as error:
         detail = f"it cannot be opened to find out: {error.strerror}"
         reason = Reason.VANISHED if error.errno in {errno.ENOENT, errno.ELOOP, errno.ENXIO} else Reason.UNREADABLE

@@ -4,6 +4,8 @@ What cannot be removed must not be archived, or it would be paid for at every pa
 the quarantine works is therefore tried with an empty probe file, not deduced: two bind mounts of one filesystem look alike to
 `stat` and refuse (EXDEV). Where the bucket folder itself takes no files (the root of a chroot belongs to root) and so cannot
 hold a probe, the mounts are compared instead, which is what `foresee_quarantine` always does, for those who may change nothing.
+So they are where the disk is full: what can be removed must be archived then more than ever. What is needed for that, the spare
+folder, is made with the quarantine.
 """
 
 from __future__ import annotations
@@ -15,9 +17,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from s3sync.dropzone.folders import FolderCache, open_folder, open_listing
-from s3sync.dropzone.reasons import Reason, Refusal, of_errno
+from s3sync.dropzone.reasons import FULL, Reason, Refusal, of_errno
 from s3sync.dropzone.writers import Writing, drop_lease, take_lease
-from s3sync.dropzone.zone import DropZone, Mount, is_private
+from s3sync.dropzone.zone import SPARE, DropZone, Mount, is_private
 from s3sync.keys import display
 
 PROBE_PREFIX = b".s3batch-probe-"
@@ -96,6 +98,8 @@ def prove_quarantine(zone: DropZone, bucket: bytes) -> Finding:
     leases = True
     try:
         with quarantine(zone, path) as quarantine_fd:
+            with suppress(FileExistsError):
+                os.mkdir(SPARE, 0o700, dir_fd=quarantine_fd)
             probe = PROBE_PREFIX + os.urandom(8).hex().encode()
             leases, proved = _send_probe(probe, bucket_fd, quarantine_fd)
             return Finding(bucket, path, None, leases, proved)
@@ -134,7 +138,9 @@ def _send_probe(probe: bytes, bucket_fd: int, quarantine_fd: int) -> tuple[bool,
     """Return whether the bucket folder's filesystem knows leases, and whether the probe really went the way."""
     try:
         fd = os.open(probe, os.O_CREAT | os.O_EXCL | os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=bucket_fd)
-    except PermissionError:
+    except OSError as error:
+        if not (isinstance(error, PermissionError) or error.errno in FULL):
+            raise
         _compare_mounts(bucket_fd, quarantine_fd)
         return True, False
     try:

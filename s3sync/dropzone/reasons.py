@@ -96,6 +96,8 @@ _BY_ERRNO = {
     errno.EPERM: Reason.IMMUTABLE,
     errno.EROFS: Reason.READ_ONLY,
     errno.EXDEV: Reason.OTHER_FILESYSTEM,
+    # An open that does not wait, of a file on which somebody has a write lease: that takes having it open for writing.
+    errno.EAGAIN: Reason.WRITER,
     errno.EBUSY: Reason.BUSY,
     errno.ETXTBSY: Reason.BUSY,
     errno.ENOSPC: Reason.NO_SPACE,
@@ -107,6 +109,10 @@ _BY_ERRNO = {
     errno.ENXIO: Reason.VANISHED,
     errno.ESTALE: Reason.VANISHED,
 }
+
+
+FULL = frozenset(number for number, reason in _BY_ERRNO.items() if reason is Reason.NO_SPACE)
+"""How a disk or a quota says that there is no room."""
 
 
 def of_errno(error: OSError) -> Reason:

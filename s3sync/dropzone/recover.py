@@ -18,7 +18,7 @@ from s3sync.dropzone.folders import LIST, open_listing
 from s3sync.dropzone.quarantine import PROBE_PREFIX, quarantine
 from s3sync.dropzone.reasons import Reason
 from s3sync.dropzone.slots import Kept, Slots
-from s3sync.dropzone.zone import DISPLACED, DropZone
+from s3sync.dropzone.zone import DISPLACED, SPARE, DropZone
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ def recover(zone: DropZone, known_batches: Container[str]) -> RecoverReport:
             for name in _subfolders(fd):
                 if name == DISPLACED:
                     _remove_empty_homes(fd)
-                elif os.fsdecode(name) not in known_batches:
+                elif name != SPARE and os.fsdecode(name) not in known_batches:
                     _give_back(Slots(zone, path, fd, os.fsdecode(name)), given_back, strays)
             _remove_probes(fd)
     for bucket in zone.bucket_folders():

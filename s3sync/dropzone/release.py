@@ -21,7 +21,7 @@ from s3sync.dropzone.reasons import Reason, of_errno
 from s3sync.dropzone.removal import Outcome, remove_chunk
 from s3sync.dropzone.slots import Kept, Original, Slots
 from s3sync.dropzone.syscalls import flush_filesystem
-from s3sync.dropzone.zone import DISPLACED, DropZone
+from s3sync.dropzone.zone import DISPLACED, SPARE, DropZone
 from s3sync.store.proof import Proof
 
 MOMENT_SECONDS = 0.01
@@ -69,7 +69,7 @@ def release(
     """
     if not isinstance(proof, Proof):
         raise TypeError("nothing is released without a proof")
-    if batch_id in {"", ".", "..", os.fsdecode(DISPLACED)} or "/" in batch_id:
+    if batch_id in {"", ".", "..", os.fsdecode(DISPLACED), os.fsdecode(SPARE)} or "/" in batch_id:
         raise ValueError(f"not the id of a batch: {batch_id!r}")
     total, released = Outcome(), 0
     with ExitStack() as leaving:

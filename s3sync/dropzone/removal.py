@@ -20,12 +20,12 @@ import os
 import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from errno import ENOSPC, EPERM
+from errno import EPERM
 from functools import cache
 
 from s3sync.dropzone.candidate import Identity
 from s3sync.dropzone.folders import READ, FolderCache
-from s3sync.dropzone.reasons import Reason, of_errno
+from s3sync.dropzone.reasons import FULL, Reason, of_errno
 from s3sync.dropzone.slots import Kept, Original, Slots
 from s3sync.dropzone.writers import Snapshot, Writing, lease_broken, snapshot, take_lease
 from s3sync.dropzone.zone import DropZone
@@ -59,7 +59,7 @@ def remove_chunk(zone: DropZone, slots: Slots, originals: Sequence[Original], wa
         slots.note(originals)
     except OSError as error:
         # A full disk must not keep us from emptying it; the note is for a day that hardly ever comes.
-        if error.errno != ENOSPC:
+        if error.errno not in FULL:
             removal.outcome.kept.extend(Kept(each.path, each.identity, of_errno(error)) for each in originals)
             return removal.outcome
     with zone.folders() as folders:
@@ -134,7 +134,8 @@ class _Removal:
             if refused is None and lease_broken(fd):
                 self._give_back(original, Reason.WRITER)
                 return None
-            return self._moved(original, after, doubtful=now != original.identity or refused is not None)
+            seen_before = original.as_archived and now == original.identity
+            return self._moved(original, after, doubtful=not seen_before or refused is not None)
         return None
 
     def _found(self, original: Original) -> Moved | None:

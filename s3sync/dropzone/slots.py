@@ -4,6 +4,9 @@ A slot is `<quarantine>/<batch id>/<ordinal>`. Beside the slots lies `origins`, 
 journal and the member list are lost; it is not flushed, because only a power cut together with that loss would miss it, and
 even then every byte is still in its slot.
 
+A full disk must not keep us from emptying it. Where no folder can be made any more, the batch's is the quarantine's spare one,
+which every batch leaves behind; where nothing can be noted, it is done without (`s3sync.dropzone.removal`).
+
 Going back never replaces: where the name was taken meanwhile, the file becomes a little drop zone of its own,
 `<quarantine>/displaced/<batch id>.<ordinal>/<bucket>/<key>`, and is archived from there as a version. Where even that fails, it
 stays in its slot, and `s3sync.dropzone.recover` tries again.
@@ -13,6 +16,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,9 +24,9 @@ from itertools import count
 
 from s3sync.dropzone.candidate import Identity
 from s3sync.dropzone.folders import LIST, make_beneath, open_beneath
-from s3sync.dropzone.reasons import Reason, of_errno
+from s3sync.dropzone.reasons import FULL, Reason, of_errno
 from s3sync.dropzone.syscalls import rename_no_replace
-from s3sync.dropzone.zone import DISPLACED, DropZone
+from s3sync.dropzone.zone import DISPLACED, SPARE, DropZone
 
 ORIGINS = b"origins"
 
@@ -41,6 +45,9 @@ class Original:
     path: bytes
     identity: Identity
     sha256: str
+    as_archived: bool = True
+    """Whether `identity` is the state in which it was archived. Of one that a release left behind only a later state is known,
+    and whatever was done to it before that, with the size and time it had, shows in nothing but its bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,28 +69,70 @@ class Slots:
         self._quarantine = quarantine
         self._quarantine_fd = quarantine_fd
         self._batch = os.fsencode(batch_id)
-        with suppress(FileExistsError):
-            os.mkdir(self._batch, 0o700, dir_fd=quarantine_fd)
+        self._make()
         self.fd = os.open(self._batch, LIST, dir_fd=quarantine_fd)
         self.leftovers = frozenset(self._ordinals())
         """Slots that were full when the folder was opened: somebody died between moving in and removing."""
+        self._noting = threading.Lock()
+        self._mend_note()
 
     def close(self) -> None:
-        """Close the folder, and remove it if nothing is left in a slot. Raises `OSError`."""
+        """Close the folder, and make it the spare one if nothing is left in a slot. Raises `OSError`."""
         try:
             if {*os.listdir(self.fd)} <= {os.fsdecode(ORIGINS)}:
                 with suppress(FileNotFoundError):
                     os.unlink(ORIGINS, dir_fd=self.fd)
-                os.rmdir(self._batch, dir_fd=self._quarantine_fd)
+                self._put_aside()
         finally:
             os.close(self.fd)
 
+    def _make(self) -> None:
+        """Make the batch's folder where it is missing; where the disk has no room for it, use the spare one."""
+        try:
+            os.mkdir(self._batch, 0o700, dir_fd=self._quarantine_fd)
+        except FileExistsError:
+            pass
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            with suppress(FileNotFoundError):
+                os.rename(SPARE, self._batch, src_dir_fd=self._quarantine_fd, dst_dir_fd=self._quarantine_fd)
+                return
+            raise
+
+    def _mend_note(self) -> None:
+        """Cut off what somebody who died wrote of a line: the next would be read for the rest of it."""
+        try:
+            fd = os.open(ORIGINS, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self.fd)
+        except FileNotFoundError:
+            return
+        with open(fd, "rb+") as file:
+            content = file.read()
+            *fields, rest = content.split(b"\0")
+            torn = len(rest) + (len(fields[-1]) + 1 if len(fields) % 2 else 0)
+            if torn:
+                file.truncate(len(content) - torn)
+
+    def _put_aside(self) -> None:
+        try:
+            os.rename(self._batch, SPARE, src_dir_fd=self._quarantine_fd, dst_dir_fd=self._quarantine_fd)
+        except OSError:
+            # Whatever somebody has put under that name is in nobody's way.
+            os.rmdir(self._batch, dir_fd=self._quarantine_fd)
+
     def note(self, originals: Iterable[Original]) -> None:
-        """Remember where `originals` lie before they are moved. Raises `OSError`."""
+        """Remember where `originals` lie before they are moved, all of them or none. Raises `OSError`."""
         lines = b"".join(b"%d\0%b\0" % (original.ordinal, original.path) for original in originals)
         fd = os.open(ORIGINS, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=self.fd)
-        with open(fd, "ab") as file:
-            file.write(lines)
+        with open(fd, "ab", buffering=0) as file, self._noting:
+            before = os.fstat(fd).st_size
+            try:
+                while lines:
+                    lines = lines[file.write(lines) :]
+            except OSError:
+                # With half a line in between, the next would be read for the rest of it.
+                file.truncate(before)
+                raise
 
     def origins(self) -> dict[int, bytes]:
         """Return what was noted: ordinals to paths. A line cut off by a crash is left out. Raises `OSError`."""

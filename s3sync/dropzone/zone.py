@@ -30,6 +30,10 @@ S3SYNC_QUARANTINE = b".s3sync-quarantine"
 DISPLACED = b"displaced"
 """The folder of a quarantine in which each subfolder is a little drop zone: files whose own name was taken meanwhile."""
 
+SPARE = b"spare"
+"""An empty folder that every quarantine has ready. On a full disk no folder can be made, and there it becomes the batch's: what
+uploads have filled could otherwise never be emptied."""
+
 
 class Mount(NamedTuple):
     """Where a folder is mounted: two bind mounts of one filesystem share the device, not the id."""

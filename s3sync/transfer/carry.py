@@ -149,7 +149,7 @@ class Transfer:
         self._listener(
             FileStored(drop=drop.id, bucket=candidate.bucket, key=candidate.key, size=size, version_id=proof.ref.version_id)
         )
-        return Outcome(self._release(drop, proof), size, stored=True)
+        return Outcome(self._release(drop, proof, as_stored=True), size, stored=True)
 
     def resume(self, drop: Drop) -> Outcome:
         """Take up what the journal holds: finish what can be finished, forget what is no more.
@@ -185,11 +185,12 @@ class Transfer:
             return Ended.WAITS
         if drop.phase is Phase.UNRELEASED:
             self._journal.proved(drop.id, proof)
-        return self._release(drop, proof)
+        # The state that was noted may be one that a refused release left it in.
+        return self._release(drop, proof, as_stored=False)
 
-    def _release(self, drop: Drop, proof: Proof) -> Ended:
+    def _release(self, drop: Drop, proof: Proof, *, as_stored: bool) -> Ended:
         candidate = drop.candidate
-        original = Original(0, candidate.path, candidate.identity, drop.sha256)
+        original = Original(0, candidate.path, candidate.identity, drop.sha256, as_archived=as_stored)
         try:
             report = self._releasing(drop.id, original, proof)
         except OSError as error:

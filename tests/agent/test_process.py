@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -100,7 +101,7 @@ def test_agent_takes_what_is_dropped_while_it_runs_and_leaves_when_asked(host: H
 
 
 def test_second_agent_is_refused_and_told_who_works(host: Host) -> None:
-    """Same state, or another state on the same drop zone: exit code 11, naming the first one's pid."""
+    """Same state, or another state on the same drop zone: exit code 11, naming the first one's pid, and its host."""
     with host.agent() as first:
         eventually((host.state / "agent.json").exists, "the first agent's lock")
         same_state = host.start("run", "--once")
@@ -111,6 +112,22 @@ def test_second_agent_is_refused_and_told_who_works(host: Host) -> None:
     assert (11, 11) == (same_state.returncode, same_zone.returncode)
     assert f"{first.pid}" in told
     assert f"{first.pid}" in told_too
+    assert socket.gethostname() in told
+
+
+def test_two_drop_zones_never_share_a_quarantine(host: Host) -> None:
+    """The second agent would give back what the first one is removing, into its own drop zone and so into another bucket."""
+    quarantine = host.state.parent / "quarantine"
+    other = {"S3BATCH_STATE": str(host.state.parent / "other"), "S3BATCH_FOLDER": str(host.state.parent / "elsewhere")}
+    (host.state.parent / "elsewhere/bucket").mkdir(parents=True)
+    with host.agent(S3BATCH_QUARANTINE=str(quarantine)) as first:
+        eventually(quarantine.exists, "the first agent's quarantine")
+        eventually((host.state / "agent.json").exists, "the first agent's lock")
+        second = host.start("run", "--once", S3BATCH_QUARANTINE=str(quarantine), **other)
+        _, told = second.communicate(timeout=PATIENCE_SECONDS)
+
+    assert 11 == second.returncode
+    assert (str(quarantine) in told, f"{first.pid}" in told) == (True, True)
 
 
 def test_killed_agent_leaves_no_lock_and_no_worker(host: Host) -> None:

@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from s3batch.pack.pipeline import BUILDS_AHEAD
+from s3sync.errors import Exit
 from tests.crash.world import World
 from tests.doubles.moto_server import MotoServer
 
@@ -117,3 +118,34 @@ def test_worker_dies_with_the_agent(world: World, when: str) -> None:
 
     soon(lambda: None if worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE else True)
     world.judge_at_rest()
+
+
+@pytest.mark.slow
+def test_agent_leaves_a_worker_that_does_not_answer(world: World) -> None:
+    """Asked to stop while its worker is stopped within an archive, it leaves within ten seconds, and takes it along."""
+    world.drop("0/large", bytes(range(256)) * (128 << 10))
+    with pass_of(world) as agent:
+        worker = stopped_while_building(world, agent)
+        agent.send_signal(signal.SIGTERM)
+
+        assert Exit.INTERRUPTED == agent.wait(10)
+
+    soon(lambda: None if worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE else True)
+    world.judge_bytes_only()
+    world.passes()
+    world.judge_at_rest()
+
+
+@pytest.mark.slow
+def test_no_secret_is_in_the_title_of_a_process(world: World) -> None:
+    """Everybody on the host may read command lines: neither the agent's nor its helpers' say what only the environment does."""
+    secrets = {"AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMIsecretKEY", "S3BATCH_OPENSEARCH_URL": "http://user:hushHUSH@127.0.0.1:9"}
+    world.environment |= secrets
+    world.drop("0/large", bytes(range(256)) * (128 << 10))
+    with pass_of(world) as agent:
+        stopped_while_building(world, agent)
+        processes = [psutil.Process(agent.pid), *psutil.Process(agent.pid).children(recursive=True)]
+        titles = [" ".join([process.name(), *process.cmdline()]) for process in processes]
+
+    assert len(titles) > 1
+    assert [] == [title for title in titles for secret in ("wJalrXUtnFEMIsecretKEY", "hushHUSH") if secret in title]

@@ -1,8 +1,13 @@
 from __future__ import annotations
 
 import os
+import resource
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+from s3sync.dropzone.quarantine import quarantine
 from s3sync.dropzone.recover import RecoverReport, recover
 from s3sync.dropzone.release import release
 from s3sync.dropzone.slots import Slots
@@ -13,9 +18,9 @@ from tests.support import Tree, assert_tree, tree
 QUARANTINE = ".s3batch-quarantine"
 
 
-def _died_after_moving_in(root: Path, batch: str, *paths: bytes) -> None:
-    """Leave `paths` in the slots of a batch, as a killed agent does."""
-    members = originals(root, *paths)
+def _died_after_moving_in(root: Path, batch: str, *paths: bytes, first: int = 0) -> None:
+    """Leave `paths` in the slots of a batch from `first` on, as a killed agent does."""
+    members = [replace(member, ordinal=first + member.ordinal) for member in originals(root, *paths)]
     (root / QUARANTINE).mkdir(0o700, exist_ok=True)
     with DropZone.open(root) as zone:
         quarantine_fd = os.open(root / QUARANTINE, os.O_RDONLY)
@@ -45,7 +50,7 @@ def test_slots_of_a_batch_nobody_knows_are_given_back(tmp_path: Path) -> None:
     assert [b"bucket/a/1", b"bucket/\n\xff"] == [kept.path for kept in report.given_back]
     assert () == report.strays
     assert_tree(tmp_path, content)
-    assert [] == os.listdir(tmp_path / QUARANTINE)
+    assert ["spare"] == os.listdir(tmp_path / QUARANTINE)
 
 
 def test_a_name_taken_meanwhile_is_not_replaced(tmp_path: Path) -> None:
@@ -73,7 +78,7 @@ def test_slots_of_a_known_batch_wait_for_its_release(tmp_path: Path) -> None:
 
     assert RecoverReport((), ()) == report
     assert 1 == released.released
-    assert [] == os.listdir(tmp_path / QUARANTINE)
+    assert ["spare"] == os.listdir(tmp_path / QUARANTINE)
 
 
 def test_a_slot_without_a_note_stays_and_is_reported(tmp_path: Path) -> None:
@@ -87,8 +92,45 @@ def test_a_slot_without_a_note_stays_and_is_reported(tmp_path: Path) -> None:
     assert (tmp_path / QUARANTINE / "lost/0").exists()
 
 
+@pytest.mark.parametrize("torn", [b"1", b"1\0", b"1\0buck"])
+def test_a_note_that_was_torn_is_not_read_into_the_next(tmp_path: Path, torn: bytes) -> None:
+    """Killed while noting, repeated, killed again, and the journal lost: each file still goes back where it belongs."""
+    content: Tree = {"bucket/1": "one", "bucket/2": "two", "bucket/3": "three"}
+    tree(tmp_path, content)
+    _died_after_moving_in(tmp_path, "lost", b"bucket/1")
+    with (tmp_path / QUARANTINE / "lost/origins").open("ab") as note:
+        note.write(torn)
+    _died_after_moving_in(tmp_path, "lost", b"bucket/2", b"bucket/3", first=1)
+
+    report = _recover(tmp_path)
+
+    assert (3, ()) == (len(report.given_back), report.strays)
+    assert_tree(tmp_path, content)
+
+
+def test_a_note_that_finds_no_room_leaves_none_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of it, with the next after it, would send files where they never were."""
+    tree(tmp_path, {"bucket/1": "one", "bucket/2": "two"})
+    one, two = originals(tmp_path, b"bucket/1", b"bucket/2")
+    with DropZone.open(tmp_path) as zone, quarantine(zone, QUARANTINE.encode()) as fd:
+        slots = Slots(zone, QUARANTINE.encode(), fd, "batch")
+        slots.note([one])
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20, hard))  # in the middle of the second line
+        try:
+            with pytest.raises(OSError, match="File too large"):
+                slots.note([two])
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        slots.note([two])
+        noted = slots.origins()
+        slots.close()
+
+    assert {0: b"bucket/1", 1: b"bucket/2"} == noted
+
+
 def test_what_is_empty_goes(tmp_path: Path) -> None:
-    """Folders of finished batches, empty little drop zones, and probes; not what holds a file."""
+    """Folders of finished batches but for a spare one, empty little drop zones, and probes; not what holds a file."""
     full = f"{QUARANTINE}/displaced/old.1/bucket/file"
     tree(
         tmp_path,
@@ -104,7 +146,7 @@ def test_what_is_empty_goes(tmp_path: Path) -> None:
 
     assert RecoverReport((), ()) == report
     assert_tree(tmp_path, {full: "x"})
-    assert ["displaced"] == os.listdir(tmp_path / QUARANTINE)
+    assert ["displaced", "spare"] == sorted(os.listdir(tmp_path / QUARANTINE))
     assert ["old.1"] == os.listdir(tmp_path / QUARANTINE / "displaced")
 
 

@@ -84,7 +84,7 @@ def test_originals_that_are_still_what_was_archived_are_removed(tmp_path: Path, 
 
     assert ReleaseReport(len(paths), 0, (), 0) == report
     assert_tree(tmp_path, {"bucket/a/new": "content of bucket/a/new"})
-    assert [] == os.listdir(tmp_path / QUARANTINE)
+    assert ["spare"] == os.listdir(tmp_path / QUARANTINE)
 
 
 def test_nothing_is_released_without_a_proof(tmp_path: Path) -> None:

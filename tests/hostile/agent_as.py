@@ -1,7 +1,8 @@
 """Run `s3batch` as somebody else: `python -m tests.hostile.agent_as UID GID CAPABILITIES WORDS...`.
 
 Everything is imported, by a pass over an empty drop zone, before the rights are given up: the interpreter may lie where the
-other user may not look. Archives are built in line for the same reason, and what was dropped a moment ago counts as quiet.
+other user may not look. Archives are built in line for the same reason, and what was dropped a moment ago counts as quiet, also
+where the quiet period counts four times.
 CAPABILITIES are numbers with commas between, of those kept; `-` for none.
 """
 
@@ -22,6 +23,8 @@ from s3batch import app
 from s3batch.cli import main
 from tests.crash.driver import _InLinePool
 
+AHEAD_NS = 10 * 10**9
+"""More than four times the second that the tests have for a quiet period."""
 _VERSION_3 = 0x20080522
 """Of capset(2), from linux/capability.h."""
 _PR_SET_KEEPCAPS = 8
@@ -47,7 +50,7 @@ def run_as(words: list[str]) -> int:
     vars(app)["WorkerPool"] = _InLinePool
     vars(app)["CARRIERS"] = 1
     real_time_ns = time.time_ns
-    time.time_ns = lambda: real_time_ns() + 2 * 10**9
+    time.time_ns = lambda: real_time_ns() + AHEAD_NS
     _warm_up()
     become(int(uid), int(gid), [] if capabilities == "-" else [int(each) for each in capabilities.split(",")])
     return main(command)

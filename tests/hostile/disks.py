@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,6 +60,25 @@ def bind_mount(source: Path, place: Path) -> Iterator[None]:
     if done.returncode:
         pytest.skip(f"nothing can be bind-mounted here: {done.stderr.strip()}")
     try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(place)], check=True, capture_output=True)
+
+
+@contextmanager
+def small_ext4(place: Path, image: Path, size_bytes: int, *, inodes: int) -> Iterator[None]:
+    """Mount an ext4 of `size_bytes` with about `inodes` inodes at `place`; skip the test where that may not be done."""
+    place.mkdir(parents=True, exist_ok=True)
+    if os.geteuid() != 0 or shutil.which("mkfs.ext4") is None:
+        pytest.skip("a filesystem in a file takes root and mkfs.ext4")
+    with image.open("wb") as file:
+        file.truncate(size_bytes)
+    subprocess.run(["mkfs.ext4", "-q", "-m", "0", "-N", str(inodes), str(image)], check=True)
+    done = subprocess.run(["mount", "-o", "loop", str(image), str(place)], check=False, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"no loop device can be mounted here: {done.stderr.strip()}")
+    try:
+        (place / "lost+found").rmdir()
         yield
     finally:
         subprocess.run(["umount", "--lazy", str(place)], check=True, capture_output=True)

@@ -247,3 +247,28 @@ def test_state_removed_while_running(make: Make, tmp_path: Path, database: str) 
     assert {b"bucket/file": b"content"} == lying
     assert {} == left(again)
     assert [b"file"] == [*again.found()]
+
+
+def test_original_that_cannot_be_compared_stays(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A chmod makes it doubtful, and reading it fails: kept and told, not archived again, removed when it can be read."""
+    place, put, pread = bench.drop("file"), bench.store.put, os.pread
+
+    def put_and_chmod(*args: object, **kwargs: object) -> None:
+        put(*args, **kwargs)  # type: ignore[arg-type]
+        place.chmod(0o640)
+
+    def failing(fd: int, size: int, offset: int) -> bytes:
+        if ".s3batch-quarantine" in os.readlink(f"/proc/self/fd/{fd}"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return pread(fd, size, offset)
+
+    bench.store.put = put_and_chmod  # type: ignore[method-assign]
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "pread", failing)
+        bench.run()
+        bench.run()
+    lying, reasons = place.exists(), [one.reason for one in bench.unreleased.all()]
+    bench.run()
+
+    assert (lying, reasons) == (True, ["io_error"])
+    assert ({}, {b"file": 1}) == (left(bench), bench.found())

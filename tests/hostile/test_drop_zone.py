@@ -8,11 +8,14 @@ import random
 import shutil
 import socket
 import stat
+import subprocess
+import sys
 import tarfile
 import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -369,3 +372,76 @@ def test_folders_swapped_for_links_all_the_time(bench: Bench, canary: Path, swap
     assert {b"file": CANARY} == files(canary)
     assert CANARY not in [content for _, content in contents(bench)]
     assert [] == [str(event) for event in bench.told("step_failed") if "unexpected" in str(event)]
+
+
+LEASING = """
+import fcntl, os, signal, sys
+signal.signal(signal.SIGIO, signal.SIG_IGN)
+fcntl.fcntl(os.open(sys.argv[1], os.O_RDWR), fcntl.F_SETLEASE, fcntl.F_WRLCK)
+print(flush=True)
+sys.stdin.read()
+"""
+
+
+def test_client_with_a_write_lease_is_a_writer(bench: Bench) -> None:
+    """An open that would wait for it does not: the file is left as one that is written, others go on, and later it goes too."""
+    place = bench.drop("leased")
+    bench.drop("good")
+    words = [sys.executable, "-c", LEASING, str(place)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as client:
+        assert client.stdout is not None
+        client.stdout.readline()
+        tally = bench.run()
+        client.communicate("")
+    taken = bench.found()
+    bench.run()
+
+    assert ({b"good": 1}, {"writer": 1}) == (taken, dict(tally.left))
+    assert {b"good": 1, b"leased": 1} == bench.found()
+
+
+def test_client_that_takes_a_write_lease_before_the_release(bench: Bench) -> None:
+    """It may be about to write: the file stays as it is, and is released when the client has gone, not archived again."""
+    place = bench.drop("leased")
+    put, clients = bench.store.put, list[subprocess.Popen[str]]()
+
+    def put_and_lease(*args: object, **kwargs: object) -> None:
+        put(*args, **kwargs)  # type: ignore[arg-type]
+        if not clients:
+            words = [sys.executable, "-c", LEASING, str(place)]
+            clients.append(subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
+            assert clients[0].stdout is not None
+            clients[0].stdout.readline()
+
+    bench.store.put = put_and_lease  # type: ignore[method-assign]
+    bench.run()
+    lying = place.exists()  # reading it would wait for the client
+    clients[0].communicate("")
+    bench.run()
+
+    assert lying
+    assert ({}, {b"leased": 1}) == (files(bench.root), bench.found())
+
+
+def test_what_was_rewritten_before_a_release_that_was_refused(bench: Bench) -> None:
+    """As long and as old as before, and still open when the release comes: it stays, and is not taken for what was archived."""
+    place, put, clients = bench.drop("mirrored", b"the first bytes"), bench.store.put, list[BinaryIO]()
+    times = place.stat()
+
+    def put_and_rewrite(*args: object, **kwargs: object) -> None:
+        put(*args, **kwargs)  # type: ignore[arg-type]
+        if not clients:
+            clients.append(place.open("rb+", buffering=0))
+            clients[0].write(b"the other bytes")
+            os.utime(place, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+    bench.store.put = put_and_rewrite  # type: ignore[method-assign]
+    bench.run()
+    lying = files(bench.root)
+    clients[0].close()
+    for _ in range(3):
+        bench.run()
+
+    assert {b"bucket/mirrored": b"the other bytes"} == lying
+    assert [("mirrored", b"the first bytes"), ("mirrored", b"the other bytes")] == sorted(contents(bench))
+    assert {} == files(bench.root)

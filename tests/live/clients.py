@@ -125,12 +125,14 @@ class Ftps:
         self._ftp.login(user.name, "x")
         self._ftp.prot_p()
 
-    def put(self, name: str, content: bytes) -> bool:
-        """Upload and tell whether the server acknowledged it; it may be told to come back later."""
+    def put(self, name: str, content: bytes, *, piece_bytes: int = 1 << 20, pause_seconds: float = 0) -> bool:
+        """Upload, with a pause after each piece; tell whether the server acknowledged it or says to come back later."""
         try:
             self._ftp.voidcmd("TYPE I")
             with self._ftp.transfercmd(f"STOR /bucket/{name}") as connection:
-                connection.sendall(content)
+                for at in range(0, len(content), piece_bytes):
+                    connection.sendall(content[at : at + piece_bytes])
+                    time.sleep(pause_seconds)
                 if isinstance(connection, ssl.SSLSocket):
                     connection.unwrap()
             self._ftp.voidresp()
@@ -159,9 +161,9 @@ class Talker:
         _STARTED[self._sftp] = said
         self._wait()
 
-    def put(self, source: Path, name: str) -> bool:
+    def put(self, source: Path, name: str, *, preserve: bool = False) -> bool:
         """Upload and tell whether the server acknowledged it: what fails ends the session."""
-        self.say(f'put "{source}" "/bucket/{name}"')
+        self.say(f'put {"-p " if preserve else ""}"{source}" "/bucket/{name}"')
         return self._wait()
 
     def say(self, command: str) -> None:

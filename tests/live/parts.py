@@ -21,10 +21,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.live import sshd, versitygw, vsftpd
+from tests.live import sftp_library, sshd, versitygw, vsftpd
 from tests.live.fetch import Part, Unfetched
 
-PARTS: Mapping[str, Part] = {part.name: part for part in (versitygw.PART, sshd.PART, vsftpd.PART)}
+PARTS: Mapping[str, Part] = {part.name: part for part in (versitygw.PART, sshd.PART, vsftpd.PART, sftp_library.PART)}
 
 
 class LiveParts:

@@ -28,6 +28,7 @@ class Sshd:
         """Serve the jails of `host`; whoever has `key` is any of its users."""
         self.host = host
         self.port = port
+        self.key = key
         self.log = log
         self._process = process
         self.client_config = host.base / "ssh-client"

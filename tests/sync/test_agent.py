@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from s3sync.dropzone.candidate import Identity
 from s3sync.dropzone.reasons import Reason
 from s3sync.dropzone.release import ReleaseReport
 from s3sync.dropzone.slots import Kept
@@ -198,8 +199,6 @@ def test_what_cannot_be_removed_is_not_stored_again(tmp_path: Path) -> None:
     path = house.zone_path / "bucket/a"
 
     def refuse(_act: Callable[[], ReleaseReport]) -> ReleaseReport:
-        from s3sync.dropzone.candidate import Identity
-
         return ReleaseReport(0, 0, (Kept(b"bucket/a", Identity.of(os.lstat(path)), Reason.FOLDER_NOT_WRITABLE),), 0)
 
     released, house.releasing = house.releasing, refuse
@@ -213,6 +212,28 @@ def test_what_cannot_be_removed_is_not_stored_again(tmp_path: Path) -> None:
     assert (first.released, second.released, second.left) == (0, 0, 1)
     assert unreleased.detail == "the agent may not remove names from the folder"
     assert (stored, store.calls["put"]) == (1, 1)
+    assert_tree(house.zone_path, {})
+
+
+def test_what_was_rewritten_before_a_release_that_was_refused_is_stored(tmp_path: Path) -> None:
+    """As long and as old as what was stored: the state a refused release left it in does not vouch for its bytes."""
+    house, store = house_at(tmp_path, versioned=True)
+    tree(house.zone_path, {"bucket": {"a": "one"}})
+    path = house.zone_path / "bucket/a"
+
+    def rewrite_and_refuse(_act: Callable[[], ReleaseReport]) -> ReleaseReport:
+        times = path.stat()
+        path.write_text("two")
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+        return ReleaseReport(0, 0, (Kept(b"bucket/a", Identity.of(os.lstat(path)), Reason.IO_ERROR),), 0)
+
+    released, house.releasing = house.releasing, rewrite_and_refuse
+    house.once()
+    house.releasing = released
+    for _ in range(3):
+        house.once()
+
+    assert every_version(store) == {("a", b"one"), ("a", b"two")}
     assert_tree(house.zone_path, {})
 
 
