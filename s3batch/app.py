@@ -12,7 +12,8 @@ from functools import cached_property
 from sqlite3 import Connection
 
 from s3batch import __version__
-from s3batch.catalogue.opensearch import OpenSearchIndex
+from s3batch.catalogue.bulks import BulkIndex
+from s3batch.catalogue.opensearch import OpenSearchCluster, Reach
 from s3batch.catalogue.outbox import Outbox, enqueue
 from s3batch.catalogue.sqlite import SqliteCatalogue
 from s3batch.model import Reservation
@@ -192,13 +193,20 @@ class App(Wiring):
         return self._open.enter_context(engine)
 
     @cached_property
-    def outbox(self) -> Outbox | None:
-        """What the fleet's index has yet to be told; None where no index is configured."""
+    def cluster(self) -> OpenSearchCluster | None:
+        """The cluster of the fleet's index; None where none is configured. Nothing is asked yet."""
         if self.settings.opensearch_url is None:
             return None
-        index = OpenSearchIndex(self.settings.opensearch_url)
-        self._open.callback(index.close)
-        return Outbox(self.journal_db, self.catalogue, index, listener=self.listener, stopping=self.stop)
+        cluster = OpenSearchCluster(Reach(urls=(self.settings.opensearch_url,)))
+        self._open.callback(cluster.close)
+        return cluster
+
+    @cached_property
+    def outbox(self) -> Outbox | None:
+        """What the fleet's index has yet to be told; None where no index is configured."""
+        if self.cluster is None:
+            return None
+        return Outbox(self.journal_db, self.catalogue, BulkIndex(self.cluster), listener=self.listener, stopping=self.stop)
 
     def _steps(self) -> Steps:
         return Steps(

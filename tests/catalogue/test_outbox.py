@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from s3batch.catalogue.bulks import BulkIndex
 from s3batch.catalogue.documents import documents_of
-from s3batch.catalogue.opensearch import OpenSearchIndex
+from s3batch.catalogue.opensearch import OpenSearchCluster, Reach
 from s3batch.catalogue.outbox import ArchiveIndexed, DocumentSetAside, DrainReport, IndexAway, Outbox, enqueue
 from s3batch.catalogue.sqlite import SqliteCatalogue
 from s3batch.model import ArchiveRecord, Reservation
@@ -28,7 +29,7 @@ class Room:
     db: StateDb
     catalogue: SqliteCatalogue
     server: OpenSearchServer
-    index: OpenSearchIndex
+    cluster: OpenSearchCluster
     told: list[Event] = field(default_factory=list)
     waits: list[float] = field(default_factory=list)
     stop_after: int | None = None
@@ -40,7 +41,12 @@ class Room:
     def restart(self) -> None:
         """Begin again, as a new process would."""
         self.outbox = Outbox(
-            self.db, self.catalogue, self.index, listener=self.told.append, jitter=self._longest, stopping=self._stopping
+            self.db,
+            self.catalogue,
+            BulkIndex(self.cluster),
+            listener=self.told.append,
+            jitter=self._longest,
+            stopping=self._stopping,
         )
 
     def enqueue(self, archive: ArchiveRecord) -> None:
@@ -84,9 +90,9 @@ class Room:
 def room(catalogue: SqliteCatalogue, tmp_path: Path) -> Iterator[Room]:
     """Return an outbox that sends to a server on loopback."""
     with opensearch() as server, StateDb.open(tmp_path / "journal.db") as db:
-        index = OpenSearchIndex(server.endpoint, timeout_seconds=5)
-        yield Room(db, catalogue, server, index)
-        index.close()
+        cluster = OpenSearchCluster(Reach(urls=(server.endpoint,), timeout_seconds=5))
+        yield Room(db, catalogue, server, cluster)
+        cluster.close()
 
 
 def test_everything_is_sent_once_oldest_first(room: Room) -> None:
@@ -172,12 +178,12 @@ def test_nobody_listens(catalogue: SqliteCatalogue, tmp_path: Path) -> None:
     with opensearch() as server:
         gone = server.endpoint.replace("http://", "http://user:secret@")
     with StateDb.open(tmp_path / "journal.db") as db:
-        index = OpenSearchIndex(gone, timeout_seconds=5)
-        room = Room(db, catalogue, server, index)
+        cluster = OpenSearchCluster(Reach(urls=(gone,), timeout_seconds=5))
+        room = Room(db, catalogue, server, cluster)
         room.put("b", "a")
 
         failure = room.drain().failure
-        index.close()
+        cluster.close()
 
     assert failure is not None
     assert "cannot be reached" in str(failure)

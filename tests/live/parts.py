@@ -21,10 +21,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.live import sshd, versitygw, vsftpd
+from tests.live import opensearch, sshd, versitygw, vsftpd
 from tests.live.fetch import Part, Unfetched
 
-PARTS: Mapping[str, Part] = {part.name: part for part in (versitygw.PART, sshd.PART, vsftpd.PART)}
+PARTS: Mapping[str, Part] = {
+    part.name: part for part in (versitygw.PART, sshd.PART, vsftpd.PART, opensearch.PART, opensearch.NEWEST)
+}
 
 
 class LiveParts:
