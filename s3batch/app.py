@@ -12,7 +12,10 @@ from functools import cached_property
 from sqlite3 import Connection
 
 from s3batch import __version__
-from s3batch.catalogue.bulks import BulkIndex
+from s3batch.catalogue.documents import month_of
+from s3batch.catalogue.drain import Drain
+from s3batch.catalogue.fleet import FleetIndex
+from s3batch.catalogue.manifest_source import ManifestSource
 from s3batch.catalogue.opensearch import OpenSearchCluster, Reach
 from s3batch.catalogue.outbox import Outbox, enqueue
 from s3batch.catalogue.sqlite import SqliteCatalogue
@@ -204,9 +207,22 @@ class App(Wiring):
     @cached_property
     def outbox(self) -> Outbox | None:
         """What the fleet's index has yet to be told; None where no index is configured."""
-        if self.cluster is None:
-            return None
-        return Outbox(self.journal_db, self.catalogue, BulkIndex(self.cluster), listener=self.listener, stopping=self.stop)
+        return None if self.settings.opensearch_url is None else Outbox(self.journal_db)
+
+    def drain(self) -> Drain | None:
+        """Return what sends it; None where no index is configured."""
+        return None if self.cluster is None else self.drain_into(self.cluster)
+
+    def drain_into(self, cluster: OpenSearchCluster) -> Drain:
+        """Return what sends the outbox to `cluster`."""
+        return Drain(
+            Outbox(self.journal_db),
+            ManifestSource(self.store, self.settings.spool),
+            FleetIndex(cluster),
+            archives_of=lambda index: self.journal.catalogued_in(month_of(index)),
+            listener=self.listener,
+            stopping=self.stop,
+        )
 
     def _steps(self) -> Steps:
         return Steps(

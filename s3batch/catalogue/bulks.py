@@ -15,16 +15,19 @@ import json
 from collections.abc import Sequence
 
 from s3batch.catalogue.cluster import ItemReply, Refused, Writes
-from s3batch.catalogue.documents import Document
+from s3batch.catalogue.documents import MOST_BYTES, Document, bulks
 from s3batch.catalogue.index import Answer, Outcome
 from s3sync.errors import Transient
 
 DONE = Answer(Outcome.DONE)
+LEAST_BYTES = 64 << 10
+"""Bodies are not made smaller than this."""
 
 _CREATED = range(200, 300)
 _CONFLICT = 409
 _BAD_REQUEST = 400
 _TOO_LARGE = 413
+_TOO_MUCH = 429
 _DOCUMENTS_FAULT = frozenset(
     {
         "document_parsing_exception",
@@ -32,40 +35,59 @@ _DOCUMENTS_FAULT = frozenset(
         "mapper_exception",
         "mapper_parsing_exception",
         "strict_dynamic_mapping_exception",
-        "version_conflict_engine_exception",
     }
 )
 """Item errors with status 400 that the document itself deserves (OpenSearch and Elasticsearch 7.10)."""
-_NOT_ITS_FAULT = ("no write index is defined", "alias")
-"""What `illegal_argument_exception` says where the index it names is an alias that cannot be written through."""
+_NOT_ITS_FAULT = ("write index", "alias", "Document ID is not supported")
+"""What `illegal_argument_exception` says where an alias of that name cannot be written through, and where the index is a
+time-series collection, which takes no ids."""
 
 
 class BulkIndex:
-    """An `Index` in a cluster. May be used from several threads."""
+    """Sends documents to a cluster. One thread at a time."""
 
     def __init__(self, cluster: Writes) -> None:
         """Send to `cluster`."""
         self._cluster = cluster
+        self.most_bytes = MOST_BYTES
+        """What a body may hold now."""
 
     def create(self, documents: Sequence[Document]) -> list[Answer]:
-        """See the contract."""
-        if not documents:
-            return []
+        """Return an answer for each; after the first that has to wait, nothing more is sent. Raises what the cluster raises."""
+        answers: list[Answer] = []
+        while len(answers) < len(documents):
+            piece = next(bulks(documents[len(answers) :], most_bytes=self.most_bytes))
+            answers += self._sent(piece)
+            waits = next((one for one in answers if one.outcome is Outcome.LATER), None)
+            if waits is not None:
+                return answers + [waits] * (len(documents) - len(answers))
+        return answers
+
+    def _sent(self, piece: Sequence[Document]) -> list[Answer]:
         try:
-            items = self._cluster.bulk("".join(f"{_action(document)}\n{document.source}\n" for document in documents))
+            items = self._cluster.bulk("".join(f"{_action(document)}\n{document.source}\n" for document in piece))
         except Refused as refused:
-            if refused.status in {_BAD_REQUEST, _TOO_LARGE}:
-                return self._halved(documents, refused.wrong)
-            raise
-        if len(items) != len(documents):
+            return self._refused(piece, refused)
+        if len(items) != len(piece):
             raise Transient("the index", "gave an answer that is none of a bulk request", "Check that it is OpenSearch")
+        if any(item.status == _TOO_MUCH for item in items):
+            self._shrink()
+        else:
+            self.most_bytes = min(MOST_BYTES, self.most_bytes + self.most_bytes // 4)
         return [_answer(item) for item in items]
 
-    def _halved(self, documents: Sequence[Document], reason: str) -> list[Answer]:
-        if len(documents) == 1:
-            return [Answer(Outcome.SET_ASIDE, reason)]
-        middle = len(documents) // 2
-        return self.create(documents[:middle]) + self.create(documents[middle:])
+    def _refused(self, piece: Sequence[Document], refused: Refused) -> list[Answer]:
+        if refused.status in {_TOO_LARGE, _TOO_MUCH}:
+            self._shrink()
+        if refused.status not in {_BAD_REQUEST, _TOO_LARGE}:
+            raise refused
+        if len(piece) == 1:
+            return [Answer(Outcome.SET_ASIDE, refused.wrong)]
+        middle = len(piece) // 2
+        return self._sent(piece[:middle]) + self._sent(piece[middle:])
+
+    def _shrink(self) -> None:
+        self.most_bytes = max(LEAST_BYTES, self.most_bytes // 2)
 
 
 def _action(document: Document) -> str:

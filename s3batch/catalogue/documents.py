@@ -19,6 +19,7 @@ import posixpath
 import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import NotRequired, TypedDict
 from urllib.parse import quote
 
@@ -131,8 +132,18 @@ def bulks(documents: Iterable[Document], most: int = MOST_DOCUMENTS, most_bytes:
 
 
 def index_name(archive: ArchiveRecord) -> str:
-    """Return the index of an archive's documents: of the month it was created in, never of today."""
-    return f"{INDEX_PREFIX}{archive.created:%Y.%m}"
+    """Return the index of an archive's documents."""
+    return index_of(archive.created)
+
+
+def index_of(created: datetime) -> str:
+    """Return the index of the archives reserved then: of that month, never of today."""
+    return f"{INDEX_PREFIX}{created.year:04}.{created.month:02}"
+
+
+def month_of(index: str) -> str:
+    """Return the month an index is of, as times of that month begin: `2026-11`."""
+    return index.removeprefix(INDEX_PREFIX).replace(".", "-")
 
 
 def document_id(entry: Entry, ordinal: int) -> str:

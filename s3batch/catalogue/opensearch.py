@@ -7,6 +7,7 @@ are tried in turn, each call at one of them; a host that does not answer is left
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -41,6 +42,7 @@ class OpenSearchCluster:
         """Ask nothing yet."""
         self._reach = reach
         self.subject = f"index {' '.join(_without_secrets(url) for url in reach.urls)}"
+        """What failures call it; without secrets."""
 
     def close(self) -> None:
         """Close the connections."""
@@ -51,6 +53,7 @@ class OpenSearchCluster:
     def _client(self) -> OpenSearch:
         from opensearchpy import OpenSearch  # noqa: PLC0415 - heavy, and often not needed
 
+        logging.getLogger("opensearch").setLevel(logging.CRITICAL)  # what it warns of, such as any 404, is told by us
         return OpenSearch(
             hosts=list(self._reach.urls),
             timeout=self._reach.timeout_seconds,
@@ -68,7 +71,9 @@ class OpenSearchCluster:
     @cached_property
     def _server(self) -> Server:
         version = _object(self.ask("GET", "/").get("version"))
-        return Server(str(version.get("distribution", "elasticsearch")), str(version.get("number", "")))
+        if "number" not in version:
+            raise self._not_understood("says no version")
+        return Server(str(version.get("distribution", "elasticsearch")), str(version["number"]))
 
     def search(self, target: str, body: Json, *, pit: str | None = None) -> Hits:
         """See the contract."""

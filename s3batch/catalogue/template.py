@@ -26,6 +26,8 @@ COMPONENT_TEMPLATE = "s3-batch-members"
 INDEX_TEMPLATE = "s3-batch"
 REQUESTS_INDEX = "s3batch-requests"
 """Restore requests and attention items; no member's document ever goes there."""
+BUILDING = "building"
+"""In the `_meta` of an index that is just being filled, until it takes its place: agents leave it alone."""
 PRIORITY = 500
 """Above the templates of 0 to 200 that come with servers and with most installations."""
 
@@ -45,7 +47,11 @@ _NUMBER: Json = {"type": "long"}
 
 def component_template(*, wildcard: bool) -> Json:
     """Return the component template; `wildcard` where the server knows that type of field."""
-    template = {
+    return {"template": _layout(wildcard=wildcard), "version": SCHEMA, "_meta": meta()}
+
+
+def _layout(*, wildcard: bool) -> Json:
+    return {
         "settings": {
             "index": {
                 "number_of_shards": 1,
@@ -57,7 +63,11 @@ def component_template(*, wildcard: bool) -> Json:
         },
         "mappings": {"dynamic": "strict", "_meta": meta(), "properties": properties(wildcard=wildcard)},
     }
-    return {"template": template, "version": SCHEMA, "_meta": meta()}
+
+
+def index_body(*, wildcard: bool) -> Json:
+    """Return what an index of ours is made with where the templates cannot be relied upon: the same as by them."""
+    return {**_layout(wildcard=wildcard), "aliases": {ALIAS: {}}}
 
 
 def index_template() -> Json:
