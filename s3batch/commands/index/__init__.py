@@ -1,4 +1,4 @@
-"""`index`: the fleet's index in OpenSearch. One file a subcommand; each has `HELP`, `setup(group)` and `run(args, app, cluster)`."""
+"""`index`: the fleet's index in OpenSearch. One file a subcommand, each with `setup(group)` and `run(args, app, cluster)`."""
 
 from __future__ import annotations
 
