@@ -16,8 +16,9 @@ from s3batch.catalogue.documents import month_of
 from s3batch.catalogue.drain import Drain
 from s3batch.catalogue.fleet import FleetIndex
 from s3batch.catalogue.manifest_source import ManifestSource
-from s3batch.catalogue.opensearch import OpenSearchCluster, Reach
+from s3batch.catalogue.opensearch import OpenSearchCluster
 from s3batch.catalogue.outbox import Outbox, enqueue
+from s3batch.catalogue.reach import reach_of
 from s3batch.catalogue.sqlite import SqliteCatalogue
 from s3batch.model import Reservation
 from s3batch.pack.accepted import AcceptedFiles
@@ -44,6 +45,7 @@ from s3sync.dropzone.zone import S3BATCH_QUARANTINE
 from s3sync.output import Output
 from s3sync.own_folders import made, refuse_unless_private
 from s3sync.statedb import StateDb
+from s3sync.store.aws import signing
 from s3sync.store.proof import Proof
 from s3sync.wiring import Wiring
 
@@ -198,9 +200,10 @@ class App(Wiring):
     @cached_property
     def cluster(self) -> OpenSearchCluster | None:
         """The cluster of the fleet's index; None where none is configured. Nothing is asked yet."""
-        if self.settings.opensearch_url is None:
+        reach = reach_of(self.settings, signing)
+        if reach is None:
             return None
-        cluster = OpenSearchCluster(Reach(urls=(self.settings.opensearch_url,)))
+        cluster = OpenSearchCluster(reach)
         self._open.callback(cluster.close)
         return cluster
 

@@ -6,7 +6,7 @@ three on a wire is `s3batch.catalogue.opensearch.OpenSearchCluster`. May be used
 Failures, everywhere: `Refused` (a `Transient` with a status) where the cluster answered and will not do it now or for us: no
 rights, too busy, blocked; `Transient` where it cannot be reached or understood; `Permanent` where it says that the request
 itself is wrong (400). What is not there (404) is None, or nothing to do, where a method says so, and else `Refused`. Nothing is
-tried twice here: one call is one attempt at one of the hosts.
+tried twice here: one call is one attempt, at one host after the other where there are several and one does not answer.
 """
 
 from __future__ import annotations

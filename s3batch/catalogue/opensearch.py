@@ -1,27 +1,31 @@
 """The cluster that holds the fleet's index, on a wire. The only file that knows its client, imported when it is first needed.
 
 `OpenSearchCluster` is all of `s3batch.catalogue.cluster`. The client's own helpers are not used: its bulk helpers retry only
-some of what may pass and stop at the first document that never will, and its retries would hide how a cluster is. Several hosts
-are tried in turn, each call at one of them; a host that does not answer is left out for a while by the client.
+some of what may pass and stop at the first document that never will. Of several hosts one is asked, and where it does not
+answer the others in turn, each once; which of them is down is remembered for a while by the client.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+import ssl
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from s3batch.catalogue.cluster import Hit, Hits, IndexFacts, ItemReply, Json, Refused, Server
-from s3sync.errors import Failure, Permanent, Transient
+from s3sync.errors import Failure, Permanent, Transient, Usage
 
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch
 
 TIMEOUT_SECONDS = 60.0
+
+Sign = Callable[[str, str, bytes | str | None], dict[str, str]]
 
 _NOTHING: Json = {}
 _MOST_REASON = 500
@@ -33,6 +37,12 @@ class Reach:
 
     urls: Sequence[str]
     timeout_seconds: float = TIMEOUT_SECONDS
+    ca: Path | None = None
+    """Certificates that are trusted instead of this host's."""
+    fingerprint: str | None = None
+    """SHA-256, 64 hex digits, of the one certificate that is trusted; with `ca`, if that authority signed it."""
+    sign: Sign | None = None
+    """Signs requests where the cluster wants that: method, URL and body in, headers out."""
 
 
 class OpenSearchCluster:
@@ -56,8 +66,11 @@ class OpenSearchCluster:
         logging.getLogger("opensearch").setLevel(logging.CRITICAL)  # what it warns of, such as any 404, is told by us
         return OpenSearch(
             hosts=list(self._reach.urls),
+            ssl_context=_tls(self._reach),
+            ssl_assert_fingerprint=self._reach.fingerprint,
+            http_auth=self._reach.sign,
             timeout=self._reach.timeout_seconds,
-            max_retries=0,
+            max_retries=len(self._reach.urls) - 1,
             retry_on_timeout=False,
             http_compress=True,
         )
@@ -170,11 +183,16 @@ class OpenSearchCluster:
 
     def ask(self, method: str, path: str, body: Json | str | None = None, **query: str) -> Json:
         """Send one request and return the object it was answered with. Raises `Refused` and `Transient` only."""
-        from opensearchpy.exceptions import OpenSearchException, TransportError  # noqa: PLC0415 - as above
+        from opensearchpy.exceptions import OpenSearchException, SSLError, TransportError  # noqa: PLC0415 - as above
 
         try:
             reply = self._client.transport.perform_request(method, path, params=query, body=body)
+        except SSLError as error:
+            hint = "Renew its certificate, or name its authority or fingerprint: S3BATCH_OPENSEARCH_CA, _FINGERPRINT"
+            raise Transient(self.subject, f"cannot be trusted: {_line(str(error.error))}", hint) from error
         except TransportError as error:
+            if isinstance(error.info, Failure):  # signing failed, and says why
+                raise error.info from None
             raise self._away(error.status_code, error.info) from error
         except OpenSearchException as error:
             raise self._not_understood(f"cannot be understood: {_line(str(error))}") from error
@@ -211,6 +229,19 @@ class OpenSearchCluster:
 
     def _not_understood(self, wrong: str) -> Transient:
         return Transient(self.subject, wrong, "Check that it is OpenSearch")
+
+
+def _tls(reach: Reach) -> ssl.SSLContext:
+    """Return how certificates are judged. Raises `Usage` where the file of authorities is none."""
+    try:
+        context = ssl.create_default_context(cafile=None if reach.ca is None else str(reach.ca))
+    except (OSError, ssl.SSLError) as error:
+        wrong = f"holds no certificates that can be read: {error.strerror or error}"
+        raise Usage(f"S3BATCH_OPENSEARCH_CA {reach.ca}", wrong, "Name a file of certificates in PEM") from error
+    if reach.fingerprint is not None and reach.ca is None:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE  # the one certificate is compared instead
+    return context
 
 
 def _path(name: str) -> str:
