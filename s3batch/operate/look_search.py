@@ -1,7 +1,7 @@
 """OpenSearch: who answers, whether it is in shape, and which rights we have there. Harmless questions only.
 
 A right is tried by a call that changes nothing when it is allowed: an index that is there already is made again, a document
-that its strict mapping refuses is sent, no fields are added, an alias is added where it is. Where there is no index of ours yet,
+that its strict mapping refuses is sent, no fields are added, an alias is added where it is. With no index of ours there yet,
 these cannot be tried.
 """
 

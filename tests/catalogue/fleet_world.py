@@ -109,9 +109,9 @@ class World:
 
 
 @contextmanager
-def world(folder: Path, endpoint: str, *, timeout_seconds: float = 20) -> Iterator[World]:
+def world(folder: Path, endpoint: str, *, timeout_seconds: float = 20, ca: Path | None = None) -> Iterator[World]:
     """Yield a host with an empty outbox and a store."""
-    cluster = OpenSearchCluster(Reach(urls=(endpoint,), timeout_seconds=timeout_seconds))
+    cluster = OpenSearchCluster(Reach(urls=(endpoint,), timeout_seconds=timeout_seconds, ca=ca))
     with StateDb.open(folder / "journal.db") as db:
         yield World(db, MemoryStore(FakeClock(BEGIN)), folder / "spool", cluster)
     cluster.close()

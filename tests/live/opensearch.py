@@ -137,7 +137,7 @@ class Node:
 
     def start(self) -> None:
         """Start, and return when it answers. Raises `RuntimeError`."""
-        self.port = self.port or _free_port()
+        self.port = self.port or free_port()
         self._configure()
         log = self.folder / "log"
         options = [f"-Xms{self.heap}", f"-Xmx{self.heap}", f"-Djava.io.tmpdir={self.folder / 'tmp'}", "-XX:TieredStopAtLevel=1"]
@@ -233,7 +233,8 @@ def _answers(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port that is free now. Raises `RuntimeError`."""
     first = LOWEST_PORT + os.getpid() % (HIGHEST_PORT - LOWEST_PORT)
     ports: list[int] = [*range(first, HIGHEST_PORT), *range(LOWEST_PORT, first)]
     for port in ports:

@@ -21,11 +21,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.live import opensearch, sshd, versitygw, vsftpd
+from tests.live import opensearch, opensearch_secure, sshd, versitygw, vsftpd
 from tests.live.fetch import Part, Unfetched
 
 PARTS: Mapping[str, Part] = {
-    part.name: part for part in (versitygw.PART, sshd.PART, vsftpd.PART, opensearch.PART, opensearch.NEWEST)
+    part.name: part
+    for part in (versitygw.PART, sshd.PART, vsftpd.PART, opensearch.PART, opensearch.NEWEST, opensearch_secure.PART)
 }
 
 
