@@ -144,7 +144,7 @@ class Node:
         where = ["-basePath", str(self.folder), "-numOfNode", "1", "-baseHttpPort", str(self.port - 1)]
         with log.open("wb") as output:
             self.process = subprocess.Popen(
-                [java(self.release.java), *options, "-cp", f"{self.jars}/*", _RUNNER, *where],
+                [*dying_with_us(), java(self.release.java), *options, "-cp", f"{self.jars}/*", _RUNNER, *where],
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -203,6 +203,12 @@ class Node:
 
 
 _RUNNER = "org.codelibs.opensearch.runner.OpenSearchRunner"
+
+
+def dying_with_us() -> list[str]:
+    """Return the words before a program's own that have it end with this process, where the machine has them."""
+    setpriv = shutil.which("setpriv")
+    return [] if setpriv is None else [setpriv, "--pdeathsig", "KILL"]
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from s3batch.catalogue.opensearch import OpenSearchCluster, Reach
 from s3sync.errors import Transient
 from tests.doubles.certificates import Certificate, certificate
 from tests.live.fetch import Part, kept, run
-from tests.live.opensearch import HEAP, free_port, java
+from tests.live.opensearch import HEAP, dying_with_us, free_port, java
 
 if TYPE_CHECKING:
     from tests.live.parts import LiveParts
@@ -192,7 +192,7 @@ def _start(home: Path, folder: Path, log: int) -> subprocess.Popen[bytes]:
         folder.chmod(0o755)
         subprocess.run(["chown", "-R", str(NOBODY), str(home)], check=True)
     return subprocess.Popen(
-        [str(program)],
+        [*dying_with_us(), str(program)],
         cwd=home,
         env={
             "PATH": os.environ["PATH"],
