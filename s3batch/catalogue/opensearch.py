@@ -50,7 +50,7 @@ class OpenSearchCluster:
 
     def __init__(self, reach: Reach) -> None:
         """Ask nothing yet."""
-        self._reach = reach
+        self.reach = reach
         self.subject = f"index {' '.join(_without_secrets(url) for url in reach.urls)}"
         """What failures call it; without secrets."""
 
@@ -65,12 +65,12 @@ class OpenSearchCluster:
 
         logging.getLogger("opensearch").setLevel(logging.CRITICAL)  # what it warns of, such as any 404, is told by us
         return OpenSearch(
-            hosts=list(self._reach.urls),
-            ssl_context=_tls(self._reach),
-            ssl_assert_fingerprint=self._reach.fingerprint,
-            http_auth=self._reach.sign,
-            timeout=self._reach.timeout_seconds,
-            max_retries=len(self._reach.urls) - 1,
+            hosts=list(self.reach.urls),
+            ssl_context=_tls(self.reach),
+            ssl_assert_fingerprint=self.reach.fingerprint,
+            http_auth=self.reach.sign,
+            timeout=self.reach.timeout_seconds,
+            max_retries=len(self.reach.urls) - 1,
             retry_on_timeout=False,
             http_compress=True,
         )
