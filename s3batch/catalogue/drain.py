@@ -24,7 +24,7 @@ from s3batch.catalogue.documents import Document, bulks, documents_of
 from s3batch.catalogue.index import Index, Outcome
 from s3batch.catalogue.manifest_source import Manifests
 from s3batch.catalogue.outbox import Behind, Outbox, Waiting
-from s3batch.model import Reservation
+from s3batch.model import ArchiveRecord, Reservation
 from s3sync.errors import Failure, Permanent, Transient
 from s3sync.events import Event, Level, Listener, silent
 
@@ -200,6 +200,7 @@ class Drain:
         """Return an archive's members; where its manifest cannot be had, postpone it and return None."""
         try:
             manifest = self._manifests.manifest(waiting.manifest, waiting.batch)
+            _refuse_another(manifest.record, waiting)
         except Failure as failure:
             tally.unreadable += isinstance(failure, Transient)
             wait = timedelta(seconds=self._wait_seconds(waiting.attempts))
@@ -266,6 +267,13 @@ class Drain:
             behind=self._outbox.behind(),
             failure=failure,
         )
+
+
+def _refuse_another(record: ArchiveRecord, waiting: Waiting) -> None:
+    """Raise `Permanent` where a manifest describes another archive than the one that waits: somebody put it there."""
+    if (record.ref.bucket, record.ref.key, record.created) != (waiting.bucket, waiting.archive, waiting.created):
+        hint = "See who replaced it; nothing is indexed on its word"
+        raise Permanent(f"manifest {waiting.manifest}", "describes another archive than the one it was written for", hint)
 
 
 class _Blocked(Exception):

@@ -335,6 +335,19 @@ def test_manifest_that_cannot_be_read(room: Room) -> None:
     assert "is of batch wrong instead of other" in str(second.behind.why)
 
 
+def test_manifest_that_was_exchanged(room: Room) -> None:
+    """One that bears the right batch and describes another archive, or another month, is not believed."""
+    for day, changed in ((0, {"ref": ObjectRef("bucket", "in/elsewhere.tar")}), (1, {"created": BEGIN + timedelta(days=300)})):
+        archive = record(f"b{day}", 1, day=day)
+        room.enqueue(archive)
+        room.store.seed(archive.manifest, render(replace(archive, **changed), members("a")))
+
+    report = room.drain()
+
+    assert (0, 2, {}) == (report.archives, report.behind.archives, room.server.documents)
+    assert "describes another archive" in str(report.behind.why)
+
+
 def test_store_that_is_away(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where S3 does not answer, three archives are tried and not a thousand; all go when it does."""
     for day in range(5):
