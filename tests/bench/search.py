@@ -16,6 +16,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from s3batch.catalogue import template
@@ -27,9 +28,9 @@ from s3batch.model import Member
 from s3sync.output import Output
 from tests.catalogue.examples import record
 from tests.live.fetch import cache_folder
-from tests.live.opensearch import SECOND, running
+from tests.live.opensearch import SECOND, Node
 
-DOCUMENTS, SAMPLE, MEMBERS = 500_000, 100_000, 1_000
+DOCUMENTS, SAMPLE, MEMBERS = 500_000, 30_000, 1_000
 RUNS = 9
 STATS_SECONDS = 11
 """A node remembers for ten seconds how large an index is."""
@@ -52,12 +53,22 @@ def main() -> None:
     output = Output(as_json=False)
     with (
         tempfile.TemporaryDirectory(prefix="s3batch-bench-") as folder,
-        running(SECOND.get(cache_folder(os.environ)), SECOND, Path(folder)) as node,
+        _running(Path(folder)) as cluster,
     ):
-        cluster = node.cluster(timeout_seconds=300)
-        _weigh(cluster, args.sample, output)
         _ask(cluster, args.documents, output)
+        _weigh(cluster, args.sample, output)
+
+
+@contextmanager
+def _running(folder: Path) -> Iterator[OpenSearchCluster]:
+    node = Node(SECOND.get(cache_folder(os.environ)), SECOND, folder, compiler=())
+    node.start()
+    cluster = node.cluster(timeout_seconds=300)
+    try:
+        yield cluster
+    finally:
         cluster.close()
+        node.kill()
 
 
 def documents(count: int, index: str) -> Iterator[Document]:
@@ -111,7 +122,6 @@ def _weigh(cluster: OpenSearchCluster, count: int, output: Output) -> None:
         rows.append((name, f"{size:.0f}", f"{size - whole:+.0f}", f"{rate:,.0f}"))
         cluster.delete_index("weighed")
     output.table(rows, ("LAYOUT", "BYTES A DOCUMENT", "DIFFERENCE", "DOCUMENTS A SECOND"))
-    output.text()
 
 
 def _ask(cluster: OpenSearchCluster, count: int, output: Output) -> None:
@@ -128,6 +138,7 @@ def _ask(cluster: OpenSearchCluster, count: int, output: Output) -> None:
     for question, way, query in _questions(exact):
         rows += [(question, way, *_timed(cluster, query, total=total)) for total in (False, True)]
     output.table(rows, ("QUESTION", "WAY", "HITS", "MS"))
+    output.text()
 
 
 def _questions(exact: str) -> Iterator[tuple[str, str, dict[str, object]]]:

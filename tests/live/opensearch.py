@@ -123,6 +123,8 @@ class Node:
     settings: Mapping[str, object] = field(default_factory=dict)
     """More lines for its `opensearch.yml`."""
     heap: str = HEAP
+    compiler: tuple[str, ...] = ("-XX:TieredStopAtLevel=1",)
+    """Quick to start, slow later: the right way round for a test."""
     port: int = 0
     process: subprocess.Popen[bytes] | None = None
 
@@ -140,7 +142,7 @@ class Node:
         self.port = self.port or free_port()
         self._configure()
         log = self.folder / "log"
-        options = [f"-Xms{self.heap}", f"-Xmx{self.heap}", f"-Djava.io.tmpdir={self.folder / 'tmp'}", "-XX:TieredStopAtLevel=1"]
+        options = [f"-Xms{self.heap}", f"-Xmx{self.heap}", f"-Djava.io.tmpdir={self.folder / 'tmp'}", *self.compiler]
         where = ["-basePath", str(self.folder), "-numOfNode", "1", "-baseHttpPort", str(self.port - 1)]
         with log.open("wb") as output:
             self.process = subprocess.Popen(
