@@ -12,8 +12,13 @@ from functools import cached_property
 from sqlite3 import Connection
 
 from s3batch import __version__
-from s3batch.catalogue.opensearch import OpenSearchIndex
+from s3batch.catalogue.documents import month_of
+from s3batch.catalogue.drain import Drain
+from s3batch.catalogue.fleet import FleetIndex
+from s3batch.catalogue.manifest_source import ManifestSource
+from s3batch.catalogue.opensearch import OpenSearchCluster
 from s3batch.catalogue.outbox import Outbox, enqueue
+from s3batch.catalogue.reach import reach_of
 from s3batch.catalogue.sqlite import SqliteCatalogue
 from s3batch.model import Reservation
 from s3batch.pack.accepted import AcceptedFiles
@@ -41,6 +46,7 @@ from s3sync.dropzone.zone import S3BATCH_QUARANTINE
 from s3sync.output import Output
 from s3sync.own_folders import made, refuse_unless_private
 from s3sync.statedb import StateDb
+from s3sync.store.aws import signing
 from s3sync.store.proof import Proof
 from s3sync.wiring import Wiring
 
@@ -193,13 +199,34 @@ class App(Wiring):
         return self._open.enter_context(engine)
 
     @cached_property
+    def cluster(self) -> OpenSearchCluster | None:
+        """The cluster of the fleet's index; None where none is configured. Nothing is asked yet."""
+        reach = reach_of(self.settings, signing)
+        if reach is None:
+            return None
+        cluster = OpenSearchCluster(reach)
+        self._open.callback(cluster.close)
+        return cluster
+
+    @cached_property
     def outbox(self) -> Outbox | None:
         """What the fleet's index has yet to be told; None where no index is configured."""
-        if self.settings.opensearch_url is None:
-            return None
-        index = OpenSearchIndex(self.settings.opensearch_url)
-        self._open.callback(index.close)
-        return Outbox(self.journal_db, self.catalogue, index, listener=self.listener, stopping=self.stop)
+        return None if self.settings.opensearch_url is None else Outbox(self.journal_db)
+
+    def drain(self) -> Drain | None:
+        """Return what sends it; None where no index is configured."""
+        return None if self.cluster is None else self.drain_into(self.cluster)
+
+    def drain_into(self, cluster: OpenSearchCluster) -> Drain:
+        """Return what sends the outbox to `cluster`."""
+        return Drain(
+            Outbox(self.journal_db),
+            ManifestSource(self.store, self.settings.spool),
+            FleetIndex(cluster),
+            archives_of=lambda index: self.journal.catalogued_in(month_of(index)),
+            listener=self.listener,
+            stopping=self.stop,
+        )
 
     def _steps(self) -> Steps:
         return Steps(

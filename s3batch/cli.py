@@ -40,6 +40,7 @@ PROGRAM = frontdoor.Program(
         "ls",
         "show",
         "rebuild",
+        "index",
         "restore",
         "requests",
         "status",

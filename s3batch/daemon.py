@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from s3batch.app import App
-from s3batch.catalogue.outbox import Outbox
+from s3batch.catalogue.drain import Drain
 from s3batch.pack.tally import Tally
 from s3batch.restore.engine import RestoreEngine
 from s3batch.settings import Duty
@@ -49,8 +49,9 @@ def run_once(app: App) -> tuple[Tally, Exit]:
             agent.start()
             tally = agent.run_pass(close_all=True)
             codes.append(Exit.INTERRUPTED if tally.interrupted else tally.exit)
-        if Duty.INDEX in duties and app.outbox is not None and not app.stop():
-            behind = app.outbox.drain(app.now()).behind.archives
+        drain = app.drain() if Duty.INDEX in duties else None
+        if drain is not None and not app.stop():
+            behind = drain.drain(app.now()).behind.archives
             codes.append(Exit.INDEX_BEHIND if behind else Exit.DONE)
         if Duty.RESTORE in duties and not app.stop():
             app.agents_restore_engine().advance()
@@ -67,9 +68,9 @@ def run(app: App) -> Exit:
         if Duty.RESTORE in duties:
             engine = app.agents_restore_engine()
             side.begin("restore", RESTORE_INTERVAL, lambda: _advance(app, engine))
-        outbox = app.outbox
-        if Duty.INDEX in duties and outbox is not None:
-            side.begin("index", INDEX_INTERVAL, lambda: _drain(app, outbox))
+        drain = app.drain() if Duty.INDEX in duties else None
+        if drain is not None:
+            side.begin("index", INDEX_INTERVAL, lambda: _drain(app, drain))
         if Duty.PACK in duties:
             _pack(app)
         else:
@@ -94,8 +95,8 @@ def _advance(app: App, engine: RestoreEngine) -> Idle:
     return Idle(None if due is None else max(0.0, (due - app.now()).total_seconds()))
 
 
-def _drain(app: App, outbox: Outbox) -> Idle:
-    outbox.drain(app.now())
+def _drain(app: App, drain: Drain) -> Idle:
+    drain.drain(app.now())
     return Idle()
 
 

@@ -95,9 +95,23 @@ class Settings(CommonSettings):
         None,
         description="How often a thaw under way is looked at. Unset: first when its tier may be done, then every five minutes.",
     )
-    opensearch_url: values.Url | None = Field(
+    opensearch_url: values.Urls | None = Field(
         None,
-        description="OpenSearch of the fleet, with name and password where it wants them. Unset: this host's catalogue only.",
+        description="OpenSearch of the fleet: a URL, or those of several of its nodes, comma separated, with name and password"
+        " where it wants them. Unset: this host's catalogue only.",
+    )
+    opensearch_ca: values.Folder | None = Field(
+        None,
+        description="File with the certificates of the authority that signed OpenSearch's. Unset: those this host trusts.",
+    )
+    opensearch_fingerprint: values.Fingerprint | None = Field(
+        None,
+        description="SHA-256 fingerprint of OpenSearch's own certificate, which is then trusted, and no other is.",
+    )
+    opensearch_aws_region: values.Host | None = Field(
+        None,
+        description="Sign requests for Amazon OpenSearch Service in this region, with AWS's own credentials."
+        " Unset: taken from a name such as search-x.eu-west-1.es.amazonaws.com, and otherwise not signed.",
     )
     build_workers: values.Threads = Field(2, description="Archives built at the same time, each in a process of its own.")
     max_cost: values.Money = Field(

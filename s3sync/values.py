@@ -205,6 +205,26 @@ def show_url(value: object) -> str:
     return parts._replace(netloc=f"***@{place}").geturl() if at and secret else str(value)
 
 
+def _urls(value: object) -> tuple[str, ...]:
+    # A comma may be part of a password; only one before another URL parts them.
+    words = re.split(r",\s*(?=https?://)", value.strip()) if isinstance(value, str) else value
+    if not isinstance(words, list | tuple) or not words:
+        raise TypeError(value)
+    return tuple(_url(word) for word in words)
+
+
+def show_urls(value: object) -> str:
+    """Return URLs without the names and passwords they may hold."""
+    return ",".join(show_url(url) for url in value) if isinstance(value, tuple | list) else show_url(value)
+
+
+def _fingerprint(value: object) -> str:
+    digits = str(value).replace(":", "").strip().lower()
+    if not re.fullmatch(r"[0-9a-f]{64}", digits):
+        raise ValueError(value)
+    return digits
+
+
 def _level(value: object) -> Level:
     name = str(value).strip().lower()
     return Level({"warn": "warning", "critical": "error"}.get(name, name))
@@ -250,6 +270,8 @@ PATTERNS = Kind("patterns for file names such as *.upload, separated by commas",
 OWNER = Kind("auto, any, or the 12 digits of an AWS account", _owner)
 HOST = Kind("a host's name or address", _host)
 URL = Kind("a URL such as https://search.example.org:9200", _url, show_url, secret=True)
+URLS = Kind("URLs such as https://search.example.org:9200, separated by commas", _urls, show_urls, secret=True)
+FINGERPRINT = Kind("a certificate's SHA-256 fingerprint: 64 hexadecimal digits, with or without colons", _fingerprint)
 LEVEL = Kind("one of debug, info, warning, error", _level)
 STORAGE_CLASS = choice(StorageClass)
 THREADS = whole(1, 256)
@@ -274,6 +296,8 @@ Patterns = Annotated[tuple[str, ...], PATTERNS.validator(), PATTERNS]
 Owner = Annotated[str, OWNER.validator(), OWNER]
 Host = Annotated[str, HOST.validator(), HOST]
 Url = Annotated[str, URL.validator(), URL]
+Urls = Annotated[tuple[str, ...], URLS.validator(), URLS]
+Fingerprint = Annotated[str, FINGERPRINT.validator(), FINGERPRINT]
 LogLevel = Annotated[Level, LEVEL.validator(), LEVEL]
 Class = Annotated[StorageClass, STORAGE_CLASS.validator(), STORAGE_CLASS]
 Threads = Annotated[int, THREADS.validator(), THREADS]

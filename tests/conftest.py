@@ -7,6 +7,8 @@ import os
 import pytest
 
 from tests.doubles.moto_server import _moto_running, moto
+from tests.live.opensearch import _opensearch3_running, _opensearch_running, opensearch, opensearch3
+from tests.live.opensearch_secure import opensearch_secure
 from tests.live.sshd import _drop_host, _sshd_running, sshd
 from tests.live.versitygw import _versitygw_running, versitygw
 from tests.live.vsftpd import _vsftpd_running, vsftpd
@@ -14,10 +16,15 @@ from tests.live.vsftpd import _vsftpd_running, vsftpd
 __all__ = [
     "_drop_host",
     "_moto_running",
+    "_opensearch3_running",
+    "_opensearch_running",
     "_sshd_running",
     "_versitygw_running",
     "_vsftpd_running",
     "moto",
+    "opensearch",
+    "opensearch3",
+    "opensearch_secure",
     "sshd",
     "versitygw",
     "vsftpd",

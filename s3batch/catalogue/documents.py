@@ -5,6 +5,8 @@ The six fields of the original program keep their names and meaning, so that das
 name in the archive, which is the full key here), `archive_content_name` and `archive_content_extension` (of the file name, the
 latter with its dot). All else is added beside them. A document says nothing that changes later.
 
+A document is enough to make the `Entry` of again, so a host with nothing but the index can find, show and restore.
+
 Its `_id` follows from what it is about, and its index from the archive's creation month, so sending it twice is sending it
 once, however much later.
 """
@@ -17,13 +19,16 @@ import posixpath
 import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
+from typing import NotRequired, TypedDict
 from urllib.parse import quote
 
 from s3batch.catalogue.contract import Entry
+from s3batch.catalogue.manifest_fields import clamped_ns, plain
 from s3batch.catalogue.targets import member_uri
-from s3batch.catalogue.view import entry_object
 from s3batch.model import ArchiveRecord
 from s3sync import keys
+from s3sync.times import rfc3339, rfc3339_ns
 
 SCHEMA = 1
 """The version of the fields below."""
@@ -46,9 +51,68 @@ class Document:
     """JSON, on one line."""
 
 
+class Source(TypedDict):
+    """What a document says. `s3batch.catalogue.template` says what each field can be asked."""
+
+    bucket: str
+    """Bucket of the archive, which is the one the member was dropped for."""
+    url: str
+    """The console's page of the archive, each part of its key percent-encoded."""
+    name: str
+    """File name of the archive without its ending."""
+    archive_content: str
+    """Name of the member in its archive: the same as `key`."""
+    archive_content_name: str
+    """File name of the member without its ending."""
+    archive_content_extension: str
+    """Ending of the member's file name with its dot; empty where it has none."""
+    key: str
+    """Full key of the member as it is shown (`keys.display`)."""
+    key_base64: NotRequired[str]
+    """Raw bytes of the key, only where they are not UTF-8."""
+    archive: str
+    """Key of the archive."""
+    ordinal: int
+    """Which member of the archive it is, counted from 0: the documents with 0 are one for each archive."""
+    offset: int
+    """Where its bytes begin in the archive."""
+    size: int
+    sha256: str
+    """Of its bytes, lower-case hex."""
+    mtime: str
+    """RFC 3339, UTC, with nine more digits where it is not whole seconds."""
+    mode: str
+    """Four octal digits."""
+    uid: int
+    gid: int
+    user: str
+    group: str
+    archived_at: str
+    """When the archive was reserved; RFC 3339, UTC, microseconds. Orders the versions of a key."""
+    storage_class: str
+    host: str
+    """Which host made the archive."""
+    batch: str
+    tool: str
+    """Program and version that made the archive."""
+    version_id: str | None
+    """Of the archive; null in a bucket without versions."""
+    archive_size: int
+    checksum_crc64nvme: str
+    """Of the archive, as S3 shows it."""
+    members: int
+    """How many members the archive has."""
+    manifest: str
+    """Where its manifest lies: `s3://bucket/key`."""
+    schema: int
+    """`SCHEMA` of the program that wrote the document."""
+    restore_command: str
+    """The line to copy that brings exactly this version back."""
+
+
 def documents_of(entry: Entry, ordinal: int) -> Document:
     """Return the document of the member that is the `ordinal`th of its archive, counted from 0."""
-    source = json.dumps(fields(entry), separators=(",", ":"))
+    source = json.dumps(fields(entry, ordinal), separators=(",", ":"))
     return Document(index_name(entry.archive), document_id(entry, ordinal), source)
 
 
@@ -68,8 +132,18 @@ def bulks(documents: Iterable[Document], most: int = MOST_DOCUMENTS, most_bytes:
 
 
 def index_name(archive: ArchiveRecord) -> str:
-    """Return the index of an archive's documents: of the month it was created in, never of today."""
-    return f"{INDEX_PREFIX}{archive.created:%Y.%m}"
+    """Return the index of an archive's documents."""
+    return index_of(archive.created)
+
+
+def index_of(created: datetime) -> str:
+    """Return the index of the archives reserved then: of that month, never of today."""
+    return f"{INDEX_PREFIX}{created.year:04}.{created.month:02}"
+
+
+def month_of(index: str) -> str:
+    """Return the month an index is of, as times of that month begin: `2026-11`."""
+    return index.removeprefix(INDEX_PREFIX).replace(".", "-")
 
 
 def document_id(entry: Entry, ordinal: int) -> str:
@@ -79,27 +153,47 @@ def document_id(entry: Entry, ordinal: int) -> str:
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
 
-def fields(entry: Entry) -> dict[str, object]:
-    """Return what a document says."""
-    archive = entry.archive
-    found = entry_object(entry)
-    shown = keys.display(entry.member.key)
+def fields(entry: Entry, ordinal: int) -> Source:
+    """Return what the document of the `ordinal`th member says."""
+    member, archive = entry.member, entry.archive
+    shown = keys.display(member.key)
     name, extension = posixpath.splitext(posixpath.basename(shown))
-    return {
-        "bucket": entry.bucket,
-        "url": console_url(archive),
-        "name": posixpath.splitext(posixpath.basename(archive.ref.key))[0],
-        "archive_content": shown,
-        "archive_content_name": name,
-        "archive_content_extension": extension,
-        **found,
-        "storage_class": archive.storage_class.value,
-        "host": archive.host,
-        "batch": archive.batch,
-        "archive_size": archive.size,
-        "schema": SCHEMA,
-        "restore_command": restore_command(entry),
-    }
+    said = Source(
+        bucket=entry.bucket,
+        url=console_url(archive),
+        name=posixpath.splitext(posixpath.basename(archive.ref.key))[0],
+        archive_content=shown,
+        archive_content_name=name,
+        archive_content_extension=extension,
+        key=shown,
+        archive=archive.ref.key,
+        ordinal=ordinal,
+        offset=member.offset,
+        size=member.size,
+        sha256=member.sha256,
+        mtime=rfc3339_ns(clamped_ns(member.mtime_ns)),
+        mode=f"{member.mode:04o}",
+        uid=member.uid,
+        gid=member.gid,
+        user=plain(member.user),
+        group=plain(member.group),
+        archived_at=rfc3339(archive.created),
+        storage_class=archive.storage_class.value,
+        host=plain(archive.host),
+        batch=archive.batch,
+        tool=archive.tool,
+        version_id=archive.ref.version_id,
+        archive_size=archive.size,
+        checksum_crc64nvme=archive.crc64nvme,
+        members=archive.members,
+        manifest=str(archive.manifest),
+        schema=SCHEMA,
+        restore_command=restore_command(entry),
+    )
+    raw = keys.to_base64(member.key)
+    if raw is not None:
+        said["key_base64"] = raw
+    return said
 
 
 def console_url(archive: ArchiveRecord) -> str:

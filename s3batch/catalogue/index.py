@@ -30,10 +30,19 @@ class Answer:
 
 
 class Index(Protocol):
-    """Takes documents. Sending one twice is harmless: it is created once and never changed."""
+    """Takes documents. Sending one twice is harmless: it is created once and never changed.
+
+    All calls raise `Transient` where the index as a whole cannot be reached or refuses to work.
+    """
+
+    def ready(self, name: str) -> str:
+        """Make sure that documents can go into the index `name`, and return its identity: another one if it was made anew.
+
+        Raises `Permanent` where that index needs a person; others may do.
+        """
+
+    def identity(self, name: str) -> str | None:
+        """Return the identity of the index `name`; None where there is none."""
 
     def create(self, documents: Sequence[Document]) -> list[Answer]:
-        """Send `documents` and return an answer for each, in their order.
-
-        Raises `Transient` where the index as a whole cannot be reached or refuses to work; some documents may have arrived.
-        """
+        """Send `documents` and return an answer for each, in their order; where `Transient` is raised some may have arrived."""

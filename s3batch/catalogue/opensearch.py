@@ -1,125 +1,317 @@
-"""The fleet's index in OpenSearch. The only file that knows its client, which is imported when an index is first made.
+"""The cluster that holds the fleet's index, on a wire. The only file that knows its client, imported when it is first needed.
 
-Bulk replies are sorted here and not by the client's helpers, which retry only some of what may pass and stop at the first
-document that never will. Retrying is the outbox's; one call here is one attempt (a body refused as too large or as a whole is
-halved until the document at fault stands alone).
+`OpenSearchCluster` is all of `s3batch.catalogue.cluster`. The client's own helpers are not used: its bulk helpers retry only
+some of what may pass and stop at the first document that never will. Of several hosts one is asked, and where it does not
+answer the others in turn, each once; which of them is down is remembered for a while by the client.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+import logging
+import ssl
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
-from s3batch.catalogue.documents import Document
-from s3batch.catalogue.index import Answer, Outcome
-from s3sync.errors import Transient
+from s3batch.catalogue.cluster import Hit, Hits, IndexFacts, ItemReply, Json, Refused, Server
+from s3sync.errors import Failure, Permanent, Transient, Usage
 
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch
 
 TIMEOUT_SECONDS = 60.0
-DONE = Answer(Outcome.DONE)
 
-_CREATED = range(200, 300)
-_CONFLICT = 409
-_BAD_REQUEST = 400
-_TOO_LARGE = 413
-_NOT_THE_DOCUMENTS_FAULT = frozenset({"index_closed_exception", "validation_exception", "invalid_index_name_exception"})
-"""Item errors with status 400 that an operator mends, such as a cluster that has no shard left to give."""
+Sign = Callable[[str, str, bytes | str | None], dict[str, str]]
+
+_NOTHING: Json = {}
 _MOST_REASON = 500
 
 
-class OpenSearchIndex:
-    """An `Index` at one URL. May be used from several threads."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """How a cluster is reached: its hosts, each with user and password in the URL where it wants them."""
 
-    def __init__(self, url: str, *, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
-        """Talk to `url`, whose user and password, if any, stand in it. Nothing is asked yet."""
-        self._client = _client(url, timeout_seconds)
-        self._subject = f"index {_without_secrets(url)}"
+    urls: Sequence[str]
+    timeout_seconds: float = TIMEOUT_SECONDS
+    ca: Path | None = None
+    """Certificates that are trusted instead of this host's."""
+    fingerprint: str | None = None
+    """SHA-256, 64 hex digits, of the one certificate that is trusted; with `ca`, if that authority signed it."""
+    sign: Sign | None = None
+    """Signs requests where the cluster wants that: method, URL and body in, headers out."""
+
+
+class OpenSearchCluster:
+    """All of `Searches`, `Writes` and `Arranges`, at the hosts of one cluster."""
+
+    def __init__(self, reach: Reach) -> None:
+        """Ask nothing yet."""
+        self.reach = reach
+        self.subject = f"index {' '.join(_without_secrets(url) for url in reach.urls)}"
+        """What failures call it; without secrets."""
 
     def close(self) -> None:
         """Close the connections."""
-        self._client.close()
+        if "_client" in self.__dict__:
+            self._client.close()
 
-    def create(self, documents: Sequence[Document]) -> list[Answer]:
+    @cached_property
+    def _client(self) -> OpenSearch:
+        from opensearchpy import OpenSearch  # noqa: PLC0415 - heavy, and often not needed
+
+        logging.getLogger("opensearch").setLevel(logging.CRITICAL)  # what it warns of, such as any 404, is told by us
+        return OpenSearch(
+            hosts=list(self.reach.urls),
+            ssl_context=_tls(self.reach),
+            ssl_assert_fingerprint=self.reach.fingerprint,
+            http_auth=self.reach.sign,
+            timeout=self.reach.timeout_seconds,
+            max_retries=len(self.reach.urls) - 1,
+            retry_on_timeout=False,
+            http_compress=True,
+        )
+
+    # Searches
+
+    def server(self) -> Server:
         """See the contract."""
-        if not documents:
-            return []
-        status, reply = self._post("/_bulk", _body(documents))
-        if status in {_BAD_REQUEST, _TOO_LARGE}:
-            return self._halved(documents, _reason(reply))
-        items = reply.get("items") if isinstance(reply, Mapping) else None
-        if not isinstance(items, list) or len(items) != len(documents):
-            raise Transient(self._subject, "gave an answer that is none of a bulk request", "Check that it is OpenSearch")
-        return [_answer(item) for item in items]
+        return self._server
 
-    def _halved(self, documents: Sequence[Document], reason: str) -> list[Answer]:
-        if len(documents) == 1:
-            return [Answer(Outcome.SET_ASIDE, reason)]
-        middle = len(documents) // 2
-        return self.create(documents[:middle]) + self.create(documents[middle:])
+    @cached_property
+    def _server(self) -> Server:
+        version = _object(self.ask("GET", "/").get("version"))
+        if "number" not in version:
+            raise self._not_understood("says no version")
+        return Server(str(version.get("distribution", "elasticsearch")), str(version["number"]))
 
-    def _post(self, path: str, body: str) -> tuple[int, Any]:
-        """Send `body` and return the status and what was answered. Raises `Transient` for all but 2xx, 400 and 413."""
-        from opensearchpy.exceptions import OpenSearchException, TransportError  # noqa: PLC0415 - heavy, and often not needed
+    def search(self, target: str, body: Json, *, pit: str | None = None) -> Hits:
+        """See the contract."""
+        if pit is not None:
+            return _hits(self.ask("POST", "/_search", {**body, "pit": {"id": pit}}))
+        return _hits(self.ask("POST", f"/{_path(target)}/_search", body, ignore_unavailable="true", allow_no_indices="true"))
+
+    @contextmanager
+    def held(self, target: str, *, minutes: int = 5) -> Iterator[str | None]:
+        """See the contract."""
+        if not self.server().has_points_in_time:
+            yield None
+            return
+        opened = self._or_none("POST", f"/{_path(target)}/_search/point_in_time", keep_alive=f"{minutes}m")
+        pit = None if opened is None else str(opened["pit_id"])
+        try:
+            yield pit
+        finally:
+            if pit is not None:
+                with suppress(Failure):  # it ends by itself
+                    self.ask("DELETE", "/_search/point_in_time", {"pit_id": [pit]})
+
+    def count(self, target: str, query: Json | None = None) -> int:
+        """See the contract."""
+        body = _NOTHING if query is None else {"query": query}
+        reply = self.ask("POST", f"/{_path(target)}/_count", body, ignore_unavailable="true", allow_no_indices="true")
+        return _number(reply.get("count"))
+
+    # Writes
+
+    def bulk(self, body: str) -> list[ItemReply]:
+        """See the contract."""
+        items = self.ask("POST", "/_bulk", body).get("items")
+        if not isinstance(items, list):
+            raise self._not_understood("gave an answer that is none of a bulk request")
+        return [_item(item) for item in items]
+
+    # Arranges
+
+    def component_template(self, name: str) -> Json | None:
+        """See the contract."""
+        return _named(self._or_none("GET", f"/_component_template/{_path(name)}"), "component_templates", "component_template")
+
+    def put_component_template(self, name: str, body: Json) -> None:
+        """See the contract."""
+        self.ask("PUT", f"/_component_template/{_path(name)}", body)
+
+    def index_template(self, name: str) -> Json | None:
+        """See the contract."""
+        return _named(self._or_none("GET", f"/_index_template/{_path(name)}"), "index_templates", "index_template")
+
+    def put_index_template(self, name: str, body: Json) -> None:
+        """See the contract."""
+        self.ask("PUT", f"/_index_template/{_path(name)}", body)
+
+    def indices(self, pattern: str) -> list[IndexFacts]:
+        """See the contract."""
+        found = self._or_none("GET", f"/{_path(pattern)}", expand_wildcards="open,closed", allow_no_indices="true")
+        return sorted((_facts(name, _object(said)) for name, said in (found or {}).items()), key=lambda facts: facts.name)
+
+    def create_index(self, name: str, body: Json | None = None) -> bool:
+        """See the contract."""
+        try:
+            self.ask("PUT", f"/{_path(name)}", body or _NOTHING)
+        except Refused as refused:
+            if refused.kind in {"resource_already_exists_exception", "invalid_index_name_exception"}:
+                return False
+            raise
+        return True
+
+    def delete_index(self, name: str) -> None:
+        """See the contract."""
+        if set(name) & set("*,"):
+            raise ValueError(name)
+        self._or_none("DELETE", f"/{_path(name)}")
+
+    def put_mapping(self, target: str, properties: Json, meta: Json) -> None:
+        """See the contract."""
+        self._wrong_is_permanent("PUT", f"/{_path(target)}/_mapping", {"properties": properties, "_meta": meta})
+
+    def update_aliases(self, actions: Sequence[Json]) -> None:
+        """See the contract."""
+        self._wrong_is_permanent("POST", "/_aliases", {"actions": list(actions)})
+
+    def refresh(self, target: str) -> None:
+        """See the contract."""
+        self.ask("POST", f"/{_path(target)}/_refresh", ignore_unavailable="true")
+
+    def settings(self, target: str, body: Json) -> None:
+        """See the contract."""
+        self._wrong_is_permanent("PUT", f"/{_path(target)}/_settings", body)
+
+    # The wire
+
+    def ask(self, method: str, path: str, body: Json | str | None = None, **query: str) -> Json:
+        """Send one request and return the object it was answered with. Raises `Refused` and `Transient` only."""
+        from opensearchpy.exceptions import OpenSearchException, SSLError, TransportError  # noqa: PLC0415 - as above
 
         try:
-            return 200, self._client.transport.perform_request("POST", path, body=body)
+            reply = self._client.transport.perform_request(method, path, params=query, body=body)
+        except SSLError as error:
+            hint = "Renew its certificate, or name its authority or fingerprint: S3BATCH_OPENSEARCH_CA, _FINGERPRINT"
+            raise Transient(self.subject, f"cannot be trusted: {_line(str(error.error))}", hint) from error
         except TransportError as error:
-            if error.status_code in {_BAD_REQUEST, _TOO_LARGE}:
-                return int(error.status_code), error.info
-            raise self._away(error.status_code, _reason(error.info)) from error
+            if isinstance(error.info, Failure):  # signing failed, and says why
+                raise error.info from None
+            raise self._away(error.status_code, error.info) from error
         except OpenSearchException as error:
-            raise Transient(self._subject, f"cannot be understood: {error}", "Check that it is OpenSearch") from error
+            raise self._not_understood(f"cannot be understood: {_line(str(error))}") from error
+        if not isinstance(reply, Mapping):
+            raise self._not_understood("gave an answer that is no JSON object")
+        return reply
 
-    def _away(self, status: int | str, reason: str) -> Transient:
-        if status in {401, 403}:
-            return Transient(self._subject, f"refuses us ({status}): {reason}", "Check user, password and rights")
-        if isinstance(status, int):
-            return Transient(
-                self._subject, f"cannot take anything now ({status}): {reason}", "Wait; it is tried again by itself"
-            )
-        return Transient(self._subject, f"cannot be reached: {reason}", "Check that it runs and that the address is right")
+    def _or_none(self, method: str, path: str, body: Json | None = None, **query: str) -> Json | None:
+        try:
+            return self.ask(method, path, body, **query)
+        except Refused as refused:
+            if refused.status == 404:  # noqa: PLR2004
+                return None
+            raise
 
+    def _wrong_is_permanent(self, method: str, path: str, body: Json) -> None:
+        try:
+            self.ask(method, path, body)
+        except Refused as refused:
+            if refused.status == 400:  # noqa: PLR2004
+                raise Permanent(refused.subject, refused.wrong, refused.hint) from refused
+            raise
 
-def _client(url: str, timeout_seconds: float) -> OpenSearch:
-    from opensearchpy import OpenSearch  # noqa: PLC0415 - heavy, and often not needed
+    def _away(self, status: int | str, info: object) -> Transient:
+        reason = _reason(info)
+        if not isinstance(status, int):
+            return Transient(self.subject, f"cannot be reached: {reason}", "Check that it runs and that the address is right")
+        kind = _kind(info)
+        if status in {401, 403} and kind != "cluster_block_exception":
+            wrong, hint = f"refuses us ({status}): {reason}", "Check user, password and rights"
+        else:
+            wrong, hint = f"cannot take it now ({status}): {reason}", "Wait; it is tried again by itself"
+        return Refused(self.subject, wrong, hint, status=status, kind=kind)
 
-    return OpenSearch(hosts=[url], timeout=timeout_seconds, max_retries=0, retry_on_timeout=False, http_compress=True)
-
-
-def _body(documents: Sequence[Document]) -> str:
-    return "".join(f"{_action(document)}\n{document.source}\n" for document in documents)
-
-
-def _action(document: Document) -> str:
-    return json.dumps({"create": {"_index": document.index, "_id": document.id}})
-
-
-def _answer(item: object) -> Answer:
-    """Sort one item of a bulk reply (OpenSearch, Bulk API)."""
-    result = item.get("create") if isinstance(item, Mapping) else None
-    status = result.get("status") if isinstance(result, Mapping) else None
-    if not isinstance(result, Mapping) or not isinstance(status, int):
-        return Answer(Outcome.LATER, "an item without a status")
-    if status in _CREATED or status == _CONFLICT:
-        return DONE
-    reason = _reason(result)
-    if status in {_BAD_REQUEST, _TOO_LARGE} and _type(result) not in _NOT_THE_DOCUMENTS_FAULT:
-        return Answer(Outcome.SET_ASIDE, reason)
-    return Answer(Outcome.LATER, f"{status}: {reason}")
+    def _not_understood(self, wrong: str) -> Transient:
+        return Transient(self.subject, wrong, "Check that it is OpenSearch")
 
 
-def _type(result: Mapping[str, object]) -> object:
-    error = result.get("error")
-    return error.get("type") if isinstance(error, Mapping) else None
+def _tls(reach: Reach) -> ssl.SSLContext:
+    """Return how certificates are judged. Raises `Usage` where the file of authorities is none."""
+    try:
+        context = ssl.create_default_context(cafile=None if reach.ca is None else str(reach.ca))
+    except (OSError, ssl.SSLError) as error:
+        wrong = f"holds no certificates that can be read: {error.strerror or error}"
+        raise Usage(f"S3BATCH_OPENSEARCH_CA {reach.ca}", wrong, "Name a file of certificates in PEM") from error
+    if reach.fingerprint is not None and reach.ca is None:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE  # the one certificate is compared instead
+    return context
+
+
+def _path(name: str) -> str:
+    return quote(name, safe="*,")
+
+
+def _object(value: object) -> Json:
+    return value if isinstance(value, Mapping) else _NOTHING
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _named(reply: Json | None, listing: str, name: str) -> Json | None:
+    """Return the one template of a reply that lists some."""
+    listed = None if reply is None else reply.get(listing)
+    return _object(listed[0].get(name)) if isinstance(listed, list) and listed else None
+
+
+def _facts(name: str, said: Json) -> IndexFacts:
+    mappings = _object(said.get("mappings"))
+    index = _object(_object(said.get("settings")).get("index"))
+    return IndexFacts(
+        name=name,
+        uuid=str(index.get("uuid", "")),
+        aliases=frozenset(_object(said.get("aliases"))),
+        meta=_object(mappings.get("_meta")),
+        properties=_object(mappings.get("properties")),
+        strict=mappings.get("dynamic") == "strict",
+    )
+
+
+def _hits(reply: Json) -> Hits:
+    found = _object(reply.get("hits"))
+    listed = found.get("hits")
+    hits = tuple(_hit(hit) for hit in listed if isinstance(hit, Mapping)) if isinstance(listed, list) else ()
+    return Hits(hits, _total(found.get("total")), _object(reply.get("aggregations")))
+
+
+def _hit(hit: Json) -> Hit:
+    sort = hit.get("sort")
+    return Hit(
+        str(hit.get("_index", "")),
+        str(hit.get("_id", "")),
+        _object(hit.get("_source")),
+        tuple(sort) if isinstance(sort, list) else (),
+    )
+
+
+def _total(total: object) -> int | None:
+    said = _object(total)
+    return _number(said.get("value")) if said.get("relation") == "eq" else None
+
+
+def _item(item: object) -> ItemReply:
+    """Return what one line of a bulk reply says, whatever the action was."""
+    result = next(iter(item.values()), None) if isinstance(item, Mapping) else None
+    status = _number(_object(result).get("status"))
+    return ItemReply(status, "", "") if 200 <= status < 300 else ItemReply(status, _kind(result), _reason(result))  # noqa: PLR2004
+
+
+def _kind(info: object) -> str:
+    error = _object(info).get("error")
+    return str(_object(error).get("type", ""))
 
 
 def _reason(reply: object) -> str:
     """Return the words of an error, wherever this server puts them, in one line."""
-    error = reply.get("error", reply) if isinstance(reply, Mapping) else reply
+    error: Any = _object(reply).get("error", reply)
     if not isinstance(error, Mapping):
         return _line(str(error or "no reason given"))
     cause = error.get("caused_by")

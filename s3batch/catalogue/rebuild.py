@@ -23,6 +23,7 @@ from typing import ClassVar, Protocol
 from s3batch.catalogue import manifest as manifest_format
 from s3batch.catalogue.contract import Catalogue
 from s3batch.catalogue.manifest import Manifest
+from s3batch.catalogue.manifest_source import fetch
 from s3batch.model import ArchiveRecord, Member
 from s3sync.errors import Exit, Failure, Permanent, Transient, gravest
 from s3sync.events import Event, Level, Listener, silent
@@ -140,7 +141,7 @@ class _Rebuild:
 
     def _fetched(self, ref: ObjectRef) -> Manifest | Refusal:
         try:
-            manifest = _read(self._store, ref)
+            manifest = fetch(self._store, ref)
             manifest_format.believe(self._store, manifest, ref)
         except Failure as failure:
             return Refusal(ref, failure)
@@ -173,16 +174,6 @@ class _Rebuild:
     def _refuse(self, ref: ObjectRef, failure: Failure) -> None:
         self._refused.append(Refusal(ref, failure))
         self._listener(ManifestRefused(bucket=ref.bucket, key=ref.key, wrong=failure.wrong))
-
-
-def _read(store: Reads, ref: ObjectRef) -> Manifest:
-    info = store.head(ref)
-    if info is None:
-        raise Permanent(str(ref), "it was listed and is not there", "Rebuild again")
-    if info.size > manifest_format.MOST_COMPRESSED_BYTES:
-        raise Permanent(str(ref), "it is too large for a manifest", "Leave it out; nothing is catalogued on its word")
-    with store.read(info.ref, offset=0, length=info.size, etag=info.etag) as chunks:
-        return manifest_format.read(b"".join(chunks), ref)
 
 
 def _dated(ref: ObjectRef) -> str:

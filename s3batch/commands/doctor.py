@@ -43,6 +43,7 @@ def run(args: argparse.Namespace, app: App) -> Exit:
         records=lambda: open_records(app),
         probe=lambda: S3Probe(app.store.client, app.now),
         standards=app.standards,
+        search=lambda: app.cluster,
         only_buckets=args.bucket,
     )
     levels: Counter[Level] = Counter()

@@ -14,6 +14,7 @@ from s3batch.operate.attention import needs_a_person
 from s3batch.operate.status import BucketStatus, Question, Status, status
 from s3sync.dropzone.reasons import MEANINGS, Reason
 from s3sync.errors import Exit
+from s3sync.keys import printable
 from s3sync.output import Output, human_duration, human_size, human_time, table
 from s3sync.times import rfc3339, to_ns
 
@@ -88,6 +89,7 @@ def _record(found: Status, attention: list[str]) -> dict[str, object]:
             "archives_behind": found.index.archives,
             "since": None if found.index.since is None else rfc3339(found.index.since),
             "set_aside": found.index.set_aside,
+            "why": found.index.why,
         },
         "attention": attention,
     }
@@ -176,7 +178,9 @@ def _archives(found: Status) -> str:
 def _index(behind: Behind) -> str:
     if behind.since is None:
         return "up to date"
-    return f"{behind.archives:,} archives behind, since {human_time(behind.since)}"
+    why = "" if behind.why is None else f": {printable(behind.why)}"
+    number = "1 archive" if behind.archives == 1 else f"{behind.archives:,} archives"
+    return f"behind by {number} since {human_time(behind.since)}{why}"
 
 
 def _counts(counts: Mapping[str, int], none: str) -> str:

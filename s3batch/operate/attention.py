@@ -45,7 +45,8 @@ def _held(status: Status) -> Iterator[str]:
 
 def _set_aside(status: Status) -> Iterator[str]:
     if status.index is not None and status.index.set_aside:
-        yield f"the fleet's index refused {status.index.set_aside:,} documents for good; the archives themselves are complete"
+        refused = f"the fleet's index refused {status.index.set_aside:,} documents"
+        yield f"{refused}; the archives themselves are complete: s3batch index status"
 
 
 def _files(count: int) -> str:

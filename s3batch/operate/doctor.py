@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from s3batch.operate import look_folders, look_host, look_store, look_zone, people
+from s3batch.operate import look_folders, look_host, look_search, look_store, look_zone, people
 from s3batch.operate.agents import running_agent
 from s3batch.operate.findings import Finding, Level, Looked, examine
 from s3batch.operate.records import Records
@@ -38,6 +38,8 @@ class Patient:
     records: Callable[[], Records]
     probe: Callable[[], S3Probe]
     standards: Standards
+    search: Callable[[], look_search.Cluster | None] = lambda: None
+    """The cluster of the fleet's index; None where none is configured."""
     only_buckets: Sequence[str] = ()
     """The buckets somebody asked about; none for all there are."""
 
@@ -140,7 +142,7 @@ class _Examination:
 
     def store(self) -> Iterator[Finding]:
         """Ask the account, every bucket, and the search."""
-        group, settings = "S3", self._settings
+        group = "S3"
         try:
             probe = self._patient.probe()
         except Exception as error:  # noqa: BLE001 - whatever keeps us from connecting is the finding
@@ -148,9 +150,11 @@ class _Examination:
         else:
             yield from examine(group, "credentials", functools.partial(look_store.look_at_account, probe), fatal=True)
             yield from self._buckets(probe)
-        if settings.opensearch_url is not None:
-            search = functools.partial(look_store.look_at_search, settings.opensearch_url)
-            yield from examine("search", "OpenSearch", search)
+        yield from examine("search", "OpenSearch", self._search)
+
+    def _search(self) -> Looked:
+        cluster = self._patient.search()
+        return () if cluster is None else look_search.look_at_search(cluster)
 
     def _buckets(self, probe: S3Probe) -> Iterator[Finding]:
         """Ask each bucket; what several of them tell alike (the clock) is told once."""

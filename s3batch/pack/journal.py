@@ -166,6 +166,13 @@ class PackJournal:
         with self._db.read() as connection:
             return [recorded(row) for row in connection.execute(query)]
 
+    def catalogued_in(self, month: str) -> list[Reservation]:
+        """Return the archives reserved in a month (`2026-11`) that the catalogue knows, oldest first."""
+        query = "SELECT * FROM batches WHERE created >= ? AND created < ? AND state IN (?, ?) ORDER BY created"
+        with self._db.read() as connection:
+            values = (f"{month}-", f"{month}.", State.CATALOGUED, State.RELEASED)
+            return [recorded(row).reservation for row in connection.execute(query, values).fetchall()]
+
     def note_upload(self, batch: str, upload_id: str | None) -> None:
         """Make the upload id durable; the state stays."""
         self._set(batch, upload_id=upload_id)

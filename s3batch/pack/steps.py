@@ -15,6 +15,7 @@ from pathlib import Path
 from sqlite3 import Connection
 
 from s3batch.catalogue import manifest as manifest_format
+from s3batch.catalogue.manifest_source import COPY
 from s3batch.catalogue.sqlite import SqliteCatalogue
 from s3batch.model import ArchiveRecord, CataloguedArchive, ManifestedArchive, Reservation, SpooledArchive, StoredArchive
 from s3batch.pack.journal import PackJournal
@@ -197,7 +198,7 @@ class Steps:
     def _store_manifest(self, stored: StoredArchive) -> Proof:
         spooled = stored.spooled
         reservation = spooled.reservation
-        path = spooled.folder / "manifest.json.gz"
+        path = spooled.folder / COPY
         members = (entry.member for entry in read_member_list(spooled.member_list))
         with path.open("wb") as file:
             manifest_format.write(file, record_of(stored), members)

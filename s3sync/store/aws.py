@@ -9,6 +9,7 @@ is put into every request in one place, because a bucket's name here comes from 
 
 from __future__ import annotations
 
+import hashlib
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -19,6 +20,8 @@ from urllib.parse import urlsplit
 
 import boto3
 import urllib3.exceptions
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
@@ -121,6 +124,31 @@ def caller() -> str:
     """Return who AWS says we are (an ARN). Raises what `asking` raises."""
     with asking("the caller's identity", "ask STS for it"):
         return _session().client("sts", config=_config(connections=1, sign_bodies=True)).get_caller_identity()["Arn"]
+
+
+def signing(service: str, region: str) -> Callable[[str, str, bytes | str | None], dict[str, str]]:
+    """Return what signs requests to an AWS service that has no client here: method, URL and body in, headers out.
+
+    The URL is signed as it is written. Credentials are looked up, and renewed, at each request. What is returned raises what
+    `asking` raises.
+    """
+
+    def sign(method: str, url: str, body: bytes | str | None) -> dict[str, str]:
+        subject = f"credentials for {service} in {region}"
+        with asking(subject, "sign a request"):
+            credentials = _session().get_credentials()
+            if credentials is None:
+                raise NoCredentialsError
+            request = AWSRequest(method=method, url=url, data=body)
+            request.headers["X-Amz-Content-SHA256"] = hashlib.sha256(_as_bytes(body)).hexdigest()
+            SigV4Auth(credentials.get_frozen_credentials(), service, region).add_auth(request)
+        return dict(request.headers.items())
+
+    return sign
+
+
+def _as_bytes(body: bytes | str | None) -> bytes:
+    return body.encode() if isinstance(body, str) else body or b""
 
 
 def _once(ask: Callable[[], str]) -> Callable[[], str]:

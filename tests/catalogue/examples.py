@@ -84,7 +84,8 @@ def opened(folder: Path, name: str = "catalogue.db") -> Iterator[SqliteCatalogue
 
 def stored(store: MemoryStore, batch: str, inside: list[Member], *, bucket: str = "bucket", day: float = 0) -> ArchiveRecord:
     """Put an archive and its manifest into `store`, as the agent would, and return the archive's record."""
-    data = batch.encode().ljust(100_000)
+    end = inside[-1].offset + inside[-1].size
+    data = batch.encode().ljust(max(100_000, end))
     draft = record(batch, len(inside), bucket=bucket, day=day)
     info = store.seed(draft.ref, data, storage_class=StorageClass.DEEP_ARCHIVE, metadata={BATCH_MARK: batch})
     made = replace(draft, size=info.size, crc64nvme=str(info.crc64nvme))

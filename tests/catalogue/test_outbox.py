@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -7,30 +8,46 @@ from pathlib import Path
 
 import pytest
 
-from s3batch.catalogue.documents import documents_of
-from s3batch.catalogue.opensearch import OpenSearchIndex
-from s3batch.catalogue.outbox import ArchiveIndexed, DocumentSetAside, DrainReport, IndexAway, Outbox, enqueue
-from s3batch.catalogue.sqlite import SqliteCatalogue
+from s3batch.catalogue.contract import Entry
+from s3batch.catalogue.documents import documents_of, index_of
+from s3batch.catalogue.drain import (
+    ArchiveIndexed,
+    DocumentSetAside,
+    Drain,
+    DrainReport,
+    IndexAway,
+    IndexReplayed,
+)
+from s3batch.catalogue.fleet import FleetIndex
+from s3batch.catalogue.manifest import render
+from s3batch.catalogue.manifest_source import ManifestSource
+from s3batch.catalogue.opensearch import OpenSearchCluster, Reach
+from s3batch.catalogue.outbox import Outbox, enqueue
 from s3batch.model import ArchiveRecord, Reservation
 from s3sync.errors import Transient
 from s3sync.events import Event
 from s3sync.statedb import StateDb
 from s3sync.store.contract import ObjectRef
-from tests.catalogue.examples import BEGIN, add, members
+from tests.catalogue.examples import BEGIN, members, record, stored
+from tests.doubles.clock import FakeClock
 from tests.doubles.http_server import LOST, Asked, Reply
+from tests.doubles.memory_store import MemoryStore
 from tests.doubles.opensearch_server import OpenSearchServer, error, opensearch
 
 
 @dataclass
 class Room:
-    """An outbox between a catalogue and a server."""
+    """An outbox between a store and a server."""
 
     db: StateDb
-    catalogue: SqliteCatalogue
+    store: MemoryStore
+    spool: Path
     server: OpenSearchServer
-    index: OpenSearchIndex
+    cluster: OpenSearchCluster
     told: list[Event] = field(default_factory=list)
     waits: list[float] = field(default_factory=list)
+    known: list[Reservation] = field(default_factory=list)
+    """What the pack journal knows."""
     stop_after: int | None = None
     now: datetime = BEGIN + timedelta(days=30)
 
@@ -39,34 +56,34 @@ class Room:
 
     def restart(self) -> None:
         """Begin again, as a new process would."""
-        self.outbox = Outbox(
-            self.db, self.catalogue, self.index, listener=self.told.append, jitter=self._longest, stopping=self._stopping
+        self.outbox = Outbox(self.db)
+        self.sender = Drain(
+            self.outbox,
+            ManifestSource(self.store, self.spool),
+            FleetIndex(self.cluster),
+            archives_of=lambda index: [one for one in self.known if index_of(one.created) == index],
+            listener=self.told.append,
+            jitter=self._longest,
+            stopping=self._stopping,
         )
 
     def enqueue(self, archive: ArchiveRecord) -> None:
         """Put an archive in, as the pack journal does."""
-        reservation = Reservation(
-            id=archive.batch,
-            archive=archive.ref,
-            manifest=archive.manifest,
-            created=archive.created,
-            storage_class=archive.storage_class,
-            host=archive.host,
-            tool=archive.tool,
-        )
+        reservation = reserved(archive)
+        self.known.append(reservation)
         with self.db.write() as connection:
             enqueue(connection, reservation)
 
     def put(self, batch: str, *keys: str, day: float = 0) -> ArchiveRecord:
-        """Catalogue an archive and put it in."""
-        archive = add(self.catalogue, batch, members(*keys), day=day)
+        """Store an archive with its manifest and put it in."""
+        archive = stored(self.store, batch, members(*keys), day=day)
         self.enqueue(archive)
         return archive
 
     def drain(self, after: float = 0) -> DrainReport:
         """Drain, so many seconds later."""
         self.now += timedelta(seconds=after)
-        return self.outbox.drain(self.now)
+        return self.sender.drain(self.now)
 
     def keys(self) -> list[str]:
         """Return the keys of the documents in the order they arrived."""
@@ -80,13 +97,26 @@ class Room:
         return self.stop_after is not None and len(self.server.bulks) >= self.stop_after
 
 
+def reserved(archive: ArchiveRecord) -> Reservation:
+    """Return what the pack journal knows of an archive."""
+    return Reservation(
+        id=archive.batch,
+        archive=archive.ref,
+        manifest=archive.manifest,
+        created=archive.created,
+        storage_class=archive.storage_class,
+        host=archive.host,
+        tool=archive.tool,
+    )
+
+
 @pytest.fixture
-def room(catalogue: SqliteCatalogue, tmp_path: Path) -> Iterator[Room]:
+def room(tmp_path: Path) -> Iterator[Room]:
     """Return an outbox that sends to a server on loopback."""
     with opensearch() as server, StateDb.open(tmp_path / "journal.db") as db:
-        index = OpenSearchIndex(server.endpoint, timeout_seconds=5)
-        yield Room(db, catalogue, server, index)
-        index.close()
+        cluster = OpenSearchCluster(Reach(urls=(server.endpoint,), timeout_seconds=5))
+        yield Room(db, MemoryStore(FakeClock(BEGIN)), tmp_path / "spool", server, cluster)
+        cluster.close()
 
 
 def test_everything_is_sent_once_oldest_first(room: Room) -> None:
@@ -104,13 +134,12 @@ def test_everything_is_sent_once_oldest_first(room: Room) -> None:
 
 def test_documents_are_as_made(room: Room) -> None:
     """What arrives is the document, under its index and id."""
-    room.put("b", "in/é\n.txt")
+    archive = room.put("b", "in/é\n.txt")
 
     room.drain()
 
-    (entry,) = room.catalogue.versions("in/é\n.txt".encode())
-    made = documents_of(entry, 0)
-    assert [(made.index, made.id)] == list(room.server.documents)
+    made = documents_of(Entry(members("in/é\n.txt")[0], archive), 0)
+    assert {(made.index, made.id): json.loads(made.source)} == room.server.documents
 
 
 def test_putting_in_twice_is_once(room: Room) -> None:
@@ -135,6 +164,7 @@ def test_many_members_go_in_several_bulks(room: Room) -> None:
     assert ([1000, 1000, 500], 2_500, 2_500) == (room.server.bulks, report.documents, len(room.server.documents))
 
 
+@pytest.mark.parametrize("everything", [True, False])
 @pytest.mark.parametrize(
     "reply",
     [
@@ -152,10 +182,10 @@ def test_many_members_go_in_several_bulks(room: Room) -> None:
         Reply(body=b'{"items":[', says_length=500, headers={"content-type": "application/json"}),
     ],
 )
-def test_a_server_that_cannot(room: Room, reply: Reply) -> None:
+def test_a_server_that_cannot(room: Room, reply: Reply, everything: bool) -> None:
     """Whatever the server as a whole cannot, nothing is lost or given up: it waits, and sends when the server can again."""
     room.put("b", "a", "b")
-    room.server.before = lambda _asked: reply
+    room.server.before = lambda asked: reply if everything or asked.path == "/_bulk" else None
 
     failed = room.drain()
     room.server.before = lambda _asked: None
@@ -167,17 +197,17 @@ def test_a_server_that_cannot(room: Room, reply: Reply) -> None:
     assert (1, 2, None) == (report.archives, len(room.server.documents), report.failure)
 
 
-def test_nobody_listens(catalogue: SqliteCatalogue, tmp_path: Path) -> None:
+def test_nobody_listens(tmp_path: Path) -> None:
     """A server that is not there is a reason to wait, and its password is in no message."""
     with opensearch() as server:
         gone = server.endpoint.replace("http://", "http://user:secret@")
     with StateDb.open(tmp_path / "journal.db") as db:
-        index = OpenSearchIndex(gone, timeout_seconds=5)
-        room = Room(db, catalogue, server, index)
+        cluster = OpenSearchCluster(Reach(urls=(gone,), timeout_seconds=5))
+        room = Room(db, MemoryStore(FakeClock(BEGIN)), tmp_path / "spool", server, cluster)
         room.put("b", "a")
 
         failure = room.drain().failure
-        index.close()
+        cluster.close()
 
     assert failure is not None
     assert "cannot be reached" in str(failure)
@@ -287,32 +317,146 @@ def test_killed_in_the_middle(room: Room) -> None:
     assert 3_000 == len(room.server.documents)
 
 
-def test_archive_the_catalogue_does_not_know(room: Room) -> None:
-    """An archive that is not in the catalogue waits by itself; others pass it, and it goes when the catalogue is rebuilt."""
-    lost = replace(add(room.catalogue, "x", members("x")), batch="lost", ref=ObjectRef("bucket", "in/lost.tar"))
+def test_manifest_that_cannot_be_read(room: Room) -> None:
+    """An archive whose manifest is not there, or another's, waits by itself; others pass it, and it goes when it is there."""
+    lost = record("lost", 1)
+    wrong = stored(room.store, "wrong", members("w"))
     room.enqueue(lost)
+    room.enqueue(replace(wrong, batch="other"))
     room.put("b", "a", day=1)
 
     first = room.drain()
-    room.catalogue.add(lost, members("found"))
+    room.store.seed(lost.manifest, render(lost, members("found")))
     second = room.drain(after=10)
 
-    assert (1, 1, None) == (first.archives, first.behind.archives, first.failure)
-    assert (["a", "found"], 0) == (room.keys(), second.behind.archives)
+    assert (1, 2, None) == (first.archives, first.behind.archives, first.failure)
+    assert "it is not there" in str(first.behind.why)
+    assert (["a", "found"], 1) == (room.keys(), second.behind.archives)
+    assert "is of batch wrong instead of other" in str(second.behind.why)
+
+
+def test_manifest_that_was_exchanged(room: Room) -> None:
+    """One that bears the right batch and describes another archive, or another month, is not believed."""
+    for day, changed in ((0, {"ref": ObjectRef("bucket", "in/elsewhere.tar")}), (1, {"created": BEGIN + timedelta(days=300)})):
+        archive = record(f"b{day}", 1, day=day)
+        room.enqueue(archive)
+        room.store.seed(archive.manifest, render(replace(archive, **changed), members("a")))
+
+    report = room.drain()
+
+    assert (0, 2, {}) == (report.archives, report.behind.archives, room.server.documents)
+    assert "describes another archive" in str(report.behind.why)
+
+
+def test_store_that_is_away(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where S3 does not answer, three archives are tried and not a thousand; all go when it does."""
+    for day in range(5):
+        room.put(f"b{day}", f"{day}", day=day)
+    asked: list[ObjectRef] = []
+
+    def away(ref: ObjectRef) -> None:
+        asked.append(ref)
+        raise Transient(str(ref), "S3 does not answer")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(room.store, "head", away)
+        failed = room.drain()
+    report = room.drain(after=10)
+
+    assert (3, 5) == (len(asked), failed.behind.archives)
+    assert (5, 0) == (report.archives, report.behind.archives)
+
+
+def test_the_spools_copy_is_enough(room: Room) -> None:
+    """While a batch is on its way its manifest lies in the spool: S3 need not be asked. A damaged copy is passed over."""
+    here, damaged = record("here", 1), stored(room.store, "damaged", members("d"))
+    for archive, manifest in ((here, render(here, members("h"))), (damaged, b"damaged")):
+        (room.spool / archive.batch).mkdir(parents=True)
+        (room.spool / archive.batch / "manifest.json.gz").write_bytes(manifest)
+        room.enqueue(archive)
+
+    room.drain()
+
+    assert ["d", "h"] == sorted(room.keys())
+
+
+def test_index_that_was_deleted_is_filled_again(room: Room) -> None:
+    """Everything this host sent into it is sent again, though it was forgotten; other months are left alone."""
+    room.put("b0", "a", "b")
+    room.put("b1", "c", day=1)
+    room.put("b2", "other month", day=40)
+    room.drain()
+    room.server.delete("s3-batch-2026.03")
+
+    report = room.drain(after=400)
+
+    assert (2, 3, 0) == (report.archives, report.documents, report.behind.archives)
+    assert ["a", "b", "c", "other month"] == sorted(room.keys())
+    assert [("s3-batch-2026.03", 2)] == [(told.index, told.archives) for told in room.told if isinstance(told, IndexReplayed)]
+
+
+def test_index_that_is_deleted_while_it_is_filled(room: Room) -> None:
+    """An archive is not forgotten where the index is another one than it was begun in."""
+    room.put("b", *(f"{number:05}" for number in range(1_500)))
+    deleted: list[int] = []
+
+    def delete_once(reply: Reply) -> Reply:
+        if not deleted:
+            deleted.append(1)
+            room.server.delete("s3-batch-2026.03")
+        return reply
+
+    room.server.after = delete_once
+
+    report = room.drain()
+
+    assert (1_500, 0) == (len(room.server.documents), report.behind.archives)
+
+
+def test_month_that_needs_a_person_does_not_stop_the_others(room: Room) -> None:
+    """An index that was made without the template takes nothing until it is made anew; other months go on."""
+    room.server.indices["s3-batch-2026.03"] = {"settings": {"index": {"uuid": "theirs"}}, "aliases": {}, "mappings": {}}
+    room.put("b0", "a")
+    room.put("b1", "b", day=40)
+
+    report = room.drain()
+
+    assert (["b"], 1) == (room.keys(), report.behind.archives)
+    assert "was made without the template" in str(report.behind.why)
+
+
+def test_refused_documents_are_sent_again_when_asked(room: Room) -> None:
+    """What was set aside is kept with its document and reason, and goes with its archive when somebody retries."""
+    room.put("b0", "a", "poison", "c")
+    room.server.judge = lambda source: (400, "mapper_parsing_exception") if source["key"] == "poison" else None
+    room.drain()
+    (kept,) = room.outbox.set_aside(10)
+    room.server.judge = lambda _source: None
+
+    retried = room.outbox.retry()
+    report = room.drain(after=1)
+
+    assert ("b0", 1, "poison") == (kept.batch, kept.ordinal, kept.document["key"])
+    assert (1, ["a", "c", "poison"], 0) == (retried, room.keys(), report.behind.set_aside)
+
+
+def test_bodies_become_smaller_where_the_server_has_too_much_to_do(room: Room) -> None:
+    """A 429 halves what is sent at once, each success gives some of it back."""
+    room.put("b", *(f"{number:05}" for number in range(3_000)))
+    room.server.before = lambda asked: error(429, "rejected") if asked.path == "/_bulk" else None
+    for _ in range(5):
+        room.drain(after=400)
+    room.server.before = lambda _asked: None
+
+    room.drain(after=400)
+
+    first, last = room.server.bulks[0], room.server.bulks[-2]
+    assert (3_000, True) == (len(room.server.documents), first < last)
 
 
 def test_rolled_back_transaction_puts_nothing_in(room: Room) -> None:
     """An archive is in the outbox exactly if the caller's transaction was committed."""
-    archive = add(room.catalogue, "b", members("a"))
-    reservation = Reservation(
-        id="b",
-        archive=archive.ref,
-        manifest=archive.manifest,
-        created=archive.created,
-        storage_class=archive.storage_class,
-        host="h",
-        tool="t",
-    )
+    reservation = reserved(record("b", 1))
     with pytest.raises(ZeroDivisionError), room.db.write() as connection:
         enqueue(connection, reservation)
         1 / 0  # noqa: B018 - any error

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import http.client
 import socket
+import ssl
 import struct
 import sys
 import threading
@@ -80,15 +81,17 @@ def read_all(_asked: Asked) -> int | None:
 class HttpServer:
     """A running server; `answer` may be exchanged at any time, `asked` is every request so far."""
 
-    def __init__(self, answer: Answer) -> None:
-        """Answer with `answer`, on a free loopback port."""
+    def __init__(self, answer: Answer, *, tls: ssl.SSLContext | None = None) -> None:
+        """Answer with `answer`, on a free loopback port; by TLS where that is given."""
         self.answer = answer
         self.cut: Callable[[Asked], int | None] = read_all
         """Asked of each request before its body has come: after how many bytes of it to break the connection, None not to."""
         self.asked: list[Asked] = []
         self._server = _Server(0, self)
         self._port = self._server.server_port
-        self.endpoint = f"http://127.0.0.1:{self._port}"
+        self.endpoint = f"{'http' if tls is None else 'https'}://127.0.0.1:{self._port}"
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self._thread = _serving(self._server)
 
     def calls(self) -> list[str]:

@@ -1,6 +1,7 @@
 """A small OpenSearch on loopback that takes bulk requests as strictly as the real one and remembers every document.
 
-Knows `create` only: a second document of the same id is a conflict. Faults are functions a test sets: `before` may answer a
+Knows `create` only: a second document of the same id is a conflict. Indices have what they were made with, and nothing is
+checked against it: for that there is the real one. Faults are functions a test sets: `before` may answer a
 request instead of the server, `judge` may refuse a single document.
 """
 
@@ -11,6 +12,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any
 
 from tests.doubles.http_server import Asked, HttpServer, Reply, answering
@@ -31,6 +33,8 @@ class OpenSearchServer:
     """May lose or change an answer when the documents are already in."""
     judge: Callable[[Mapping[str, Any]], tuple[int, str] | None] = lambda _source: None
     """Status and error type for a document that is not taken."""
+    indices: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What each was made with, and its uuid."""
     http: HttpServer | None = None
 
     @property
@@ -44,8 +48,8 @@ class OpenSearchServer:
         if instead is not None:
             return instead
         if (asked.method, asked.path) != ("POST", "/_bulk"):
-            return error(405, "method_not_allowed")
-        body = gzip.decompress(asked.body) if asked.headers.get("content-encoding") == "gzip" else asked.body
+            return self._arranged(asked)
+        body = _unpacked(asked)
         if len(body) > MAX_BODY_BYTES:
             return error(413, "content_too_large")
         try:
@@ -56,6 +60,40 @@ class OpenSearchServer:
         items = [{"create": self._create(action, source)} for action, source in pairs]
         failed = any(item["create"]["status"] >= 300 for item in items)
         return self.after(_json(200, {"took": 1, "errors": failed, "items": items}))
+
+    def delete(self, index: str) -> None:
+        """Delete an index with all its documents."""
+        del self.indices[index]
+        self.documents = {place: source for place, source in self.documents.items() if place[0] != index}
+
+    def _arranged(self, asked: Asked) -> Reply:
+        """Answer what is no bulk."""
+        name = asked.path.removeprefix("/")
+        match asked.method, name:
+            case "GET", "":
+                return _json(200, {"version": {"distribution": "opensearch", "number": "2.19.6"}})
+            case "PUT", _ if name.startswith(("_component_template/", "_index_template/")):
+                return _json(200, {"acknowledged": True})
+            case "POST", "_aliases":
+                return _json(200, {"acknowledged": True})
+            case "PUT", _ if name in self.indices:
+                return error(400, "resource_already_exists_exception")
+            case "PUT", _:
+                self._made += 1
+                made = json.loads(_unpacked(asked)) | {"settings": {"index": {"uuid": f"uuid-{self._made}"}}}
+                self.indices[name] = made
+                return _json(200, {"acknowledged": True})
+            case "GET", _:
+                pattern = name.replace("%2A", "*")
+                found = {
+                    index: made
+                    for index, made in self.indices.items()
+                    if fnmatchcase(index, pattern) or pattern in made["aliases"]
+                }
+                return _json(200, found) if found or "*" in pattern else error(404, "index_not_found_exception")
+        return error(405, "method_not_allowed")
+
+    _made: int = 0
 
     def _create(self, action: Mapping[str, str], source: dict[str, Any]) -> dict[str, Any]:
         place = (action["_index"], action["_id"])
@@ -82,6 +120,10 @@ def opensearch() -> Iterator[OpenSearchServer]:
         server.http = http
         server.endpoint = http.endpoint
         yield server
+
+
+def _unpacked(asked: Asked) -> bytes:
+    return gzip.decompress(asked.body) if asked.headers.get("content-encoding") == "gzip" else asked.body
 
 
 def _json(status: int, body: object) -> Reply:

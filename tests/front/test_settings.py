@@ -123,6 +123,9 @@ def test_every_setting_can_be_given_as_a_variable() -> None:
         "RESTORE_DIR": "/restored",
         "THAW_POLL": "10m",
         "OPENSEARCH_URL": "https://search.example.org:9200/base",
+        "OPENSEARCH_CA": "/etc/ssl/search.pem",
+        "OPENSEARCH_FINGERPRINT": "0123456789abcdef" * 4,
+        "OPENSEARCH_AWS_REGION": "eu-west-1",
         "IGNORE": "*.upload,_*",
         "BUILD_WORKERS": "3",
         "UPLOAD_THREADS": "5",
@@ -166,7 +169,7 @@ def test_the_former_programs_variables_keep_their_meaning() -> None:
 
     assert (100 * 1024**2, "MAX_BATCH_SIZE_MB") == (settings.max_batch_size, settings.source("max_batch_size"))
     assert (Path("/buckets"), "fallback") == (settings.folder, settings.manifest_bucket)
-    assert "http://es:9201" == settings.opensearch_url
+    assert ("http://es:9201",) == settings.opensearch_url
     assert ("log", 5514, Level.WARNING) == (settings.rsyslog_host, settings.rsyslog_port, settings.log_level)
     assert Path("/buckets") == SyncSettings.read(environment={**HOME, "S3_SYNC_BUCKETS_FOLDER": "/buckets"}).folder
 
@@ -292,7 +295,7 @@ def test_passwords_are_never_shown() -> None:
     settings = read({"S3BATCH_OPENSEARCH_URL": "https://ann:pass-word@search:9200"})
     told = complaints({"S3BATCH_OPENSEARCH_URL": "ftp://ann:pass-word@search:9200"})
 
-    assert "https://ann:pass-word@search:9200" == settings.opensearch_url
+    assert ("https://ann:pass-word@search:9200",) == settings.opensearch_url
     for text in (repr(settings), str(settings), str(settings.shown()), str(told)):
         assert "pass-word" not in text
     assert "https://***@search:9200" == show_url("https://ann:pass-word@search:9200")

@@ -13,8 +13,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from s3batch.catalogue import manifest
+from s3batch.catalogue.bulks import _answer
 from s3batch.catalogue.index import Answer
-from s3batch.catalogue.opensearch import _answer, _reason
+from s3batch.catalogue.opensearch import _item, _reason
 from s3batch.catalogue.sqlite import SqliteCatalogue
 from s3batch.catalogue.targets import parse, resolve
 from s3batch.restore.destination import components
@@ -149,7 +150,7 @@ def test_any_line_of_a_restore_list(catalogue: SqliteCatalogue, line: bytes) -> 
 def test_any_answer_of_an_index(reply: object) -> None:
     """Whatever an index answers to one document is an outcome with one line of reason."""
     for item in (reply, {"create": reply}, {"create": {"status": 400, "error": reply}}, {"create": {"status": reply}}):
-        answer = _answer(item)
+        answer = _answer(_item(item))
 
         assert isinstance(answer, Answer)
         assert "\n" not in _reason(item)

@@ -39,10 +39,14 @@ class Part:
     get: Callable[[Path], Path]
     """Return where it lies; fetch it into the cache folder given, where it must be. Raises `Unfetched`."""
 
+    version: str = ""
+    """Of which of several versions this is one."""
+
     @property
     def label(self) -> str:
         """What the last lines of a run call it."""
-        return self.role if self.role == self.name else f"{self.role}({self.name})"
+        which = self.version or self.name
+        return self.role if self.role == which else f"{self.role}({which})"
 
 
 def cache_folder(environment: Mapping[str, str]) -> Path:

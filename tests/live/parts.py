@@ -21,10 +21,21 @@ from pathlib import Path
 
 import pytest
 
-from tests.live import sftp_library, sshd, versitygw, vsftpd
+from tests.live import opensearch, opensearch_secure, sftp_library, sshd, versitygw, vsftpd
 from tests.live.fetch import Part, Unfetched
 
-PARTS: Mapping[str, Part] = {part.name: part for part in (versitygw.PART, sshd.PART, vsftpd.PART, sftp_library.PART)}
+PARTS: Mapping[str, Part] = {
+    part.name: part
+    for part in (
+        versitygw.PART,
+        sshd.PART,
+        vsftpd.PART,
+        sftp_library.PART,
+        opensearch.PART,
+        opensearch.NEWEST,
+        opensearch_secure.PART,
+    )
+}
 
 
 class LiveParts:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from s3batch.operate import look_folders, look_host, look_store, look_zone
+from s3batch.catalogue.opensearch import OpenSearchCluster, Reach
+from s3batch.operate import look_folders, look_host, look_search, look_zone
 from s3batch.operate.findings import Finding, Level, Looked, examine
 from s3batch.operate.survey import Survey, Tried, Unwritable, survey
 from s3sync.dropzone.writers import Snapshot, Writing
@@ -345,22 +346,37 @@ def test_more_folders_than_watches(tmp_path: Path) -> None:
 
 
 def test_opensearch_is_asked_for_its_name() -> None:
-    """With the name and password of the URL, which are never shown."""
+    """With the name and password of the URL, which are never shown; one that is away or no use to us is a warning."""
+    number = ["2.19.6"]
 
     def answer(asked: Asked) -> Reply:
-        if asked.headers.get("Authorization") != "Basic bmFtZTpwYXNzQHdvcmQ=":
+        if asked.headers.get("Authorization", asked.headers.get("authorization")) != "Basic bmFtZTpwYXNzQHdvcmQ=":
             return Reply(status=401, body=b"{}")
-        return Reply(body=json.dumps({"version": {"distribution": "opensearch", "number": "2.19.6"}}).encode())
+        version = {"number": number[0]} | ({"distribution": "opensearch"} if number[0].startswith("2") else {})
+        return Reply(body=json.dumps({"version": version}).encode(), headers={"content-type": "application/json"})
+
+    def looked(url: str) -> list[Finding]:
+        cluster = OpenSearchCluster(Reach(urls=(url,), timeout_seconds=5))
+        found = list(examine("search", "OpenSearch", lambda: look_search.look_at_search(cluster)))
+        cluster.close()
+        return found
 
     with answering(answer) as server:
-        place = server.endpoint.removeprefix("http://")
-        known = list(look_store.look_at_search(f"http://name:pass%40word@{place}"))
-        stranger = list(look_store.look_at_search(server.endpoint))
-    gone = list(look_store.look_at_search(server.endpoint))
+        url = server.endpoint.replace("http://", "http://name:pass%40word@")
+        known, stranger = looked(url), looked(server.endpoint)
+        number[0] = "8.15.0"
+        newer = looked(url)
+        number[0] = "7.10.2"
+        older = looked(url)
+    gone = looked(url)
 
-    assert [(f"OpenSearch http://***@{place}", Level.OK, "opensearch 2.19.6", "")] == known
-    assert "answers 401" in stranger[0][2]
-    assert ([Level.WARNING], [Level.WARNING]) == (levels(stranger), levels(gone))
+    assert (f"index {server.endpoint}", Level.OK, "opensearch 2.19.6") == (known[0].subject, known[0].level, known[0].detail)
+    assert "elasticsearch 7.10.2" == older[0].detail
+    for findings, words in ((stranger, "refuses us (401)"), (newer, "have gone another way"), (gone, "cannot be reached")):
+        assert [Level.WARNING] == [finding.level for finding in findings]
+        assert words in findings[0].detail
+        assert "pass@word" not in str(findings)
+        assert "pass%40word" not in str(findings)
 
 
 def test_a_database_with_a_broken_page_is_found(host: Host) -> None:

@@ -272,18 +272,23 @@ def test_an_index_that_is_away_needs_a_person_after_an_hour(host: Host) -> None:
         with app.journal_db.write() as connection:
             old = to_ns(host.moment - timedelta(hours=2)) // 1000
             connection.execute(
-                "INSERT INTO outbox (batch, bucket, archive, created) VALUES ('b', 'bucket', 'a.tar', ?)", (old,)
+                "INSERT INTO outbox (batch, bucket, archive, manifest_bucket, manifest_key, goes_to, created, error)"
+                " VALUES ('b', 'bucket', 'a.tar', 'bucket', 'm', 's3-batch-2026.11', ?, 'it is away')",
+                (old,),
             )
-            connection.execute("INSERT INTO outbox_set_aside VALUES ('bucket', 'a.tar', 0, 'odd')")
+            connection.execute(
+                "INSERT INTO outbox_set_aside VALUES ('b', 0, 'bucket', 'a.tar', 'bucket', 'm', 'index', 0, 'odd', '{}')"
+            )
 
     answer = host.ask("status", "--exit-code", opensearch_url="http://127.0.0.1:1")
 
     assert (Exit.PARTIAL, ["index_behind"]) == (answer.code, answer.record["degraded"])
     assert (1, 1) == (answer.record["index"]["archives_behind"], answer.record["index"]["set_aside"])
     assert 2 == len(answer.record["attention"])
-    assert (
-        "index        1 archives behind, since" in host.ask("status", as_json=False, opensearch_url="http://127.0.0.1:1").text
-    )
+    text = host.ask("status", as_json=False, opensearch_url="http://127.0.0.1:1").text
+    (line,) = (line for line in text.splitlines() if line.startswith("index"))
+    assert line.startswith("index        behind by 1 archive since ")
+    assert line.endswith(": it is away")
 
 
 def test_recent_sizes_are_those_s3_confirmed(host: Host) -> None:

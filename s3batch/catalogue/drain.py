@@ -1,0 +1,284 @@
+"""Send what waits in the outbox, oldest archive first, and note after each bulk how far it came.
+
+A replay is harmless, so what a crash leaves unnoted is sent again. Where the index is away, everything waits, longer each time
+(full jitter, at most five minutes) and for as long as it takes: there is no last attempt, and nobody is asked in between. What
+is wrong with one archive (its manifest cannot be read) or with one month's index postpones these, and the others pass. A
+document the index will never take is set aside with the reason and blocks nothing.
+
+An index that was deleted and made again lacks what was sent before. Each archive is therefore only forgotten if the index is
+the same as when it was begun, and the identity of every index that documents went into is kept and looked at: where it changed,
+everything of that month is sent again, which also fills the gap that a rebuild beside us leaves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import islice
+from secrets import SystemRandom
+from typing import ClassVar
+
+from s3batch.catalogue.contract import Entry
+from s3batch.catalogue.documents import Document, bulks, documents_of
+from s3batch.catalogue.index import Index, Outcome
+from s3batch.catalogue.manifest_source import Manifests
+from s3batch.catalogue.outbox import Behind, Outbox, Waiting
+from s3batch.model import ArchiveRecord, Reservation
+from s3sync.errors import Failure, Permanent, Transient
+from s3sync.events import Event, Level, Listener, silent
+
+FIRST_WAIT_SECONDS = 1.0
+LONGEST_WAIT_SECONDS = 300.0
+LOOK_AGAIN = timedelta(minutes=5)
+"""How often the identities of indices are looked at where nothing waits."""
+MOST_UNREADABLE = 3
+"""So many manifests in a row that the store does not give: it is the store, and the others need not be tried."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexAway(Event):
+    """The index cannot be reached or refuses to work; the outbox waits."""
+
+    name: ClassVar[str] = "index_away"
+    level: ClassVar[Level] = Level.WARNING
+    wrong: str
+    behind: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArchiveIndexed(Event):
+    """Every member of an archive was sent."""
+
+    name: ClassVar[str] = "archive_indexed"
+    bucket: str
+    archive: str
+    batch: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DocumentSetAside(Event):
+    """The index refused a document for good."""
+
+    name: ClassVar[str] = "document_set_aside"
+    level: ClassVar[Level] = Level.WARNING
+    bucket: str
+    archive: str
+    ordinal: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexReplayed(Event):
+    """An index is another than the one documents went into: all of this host's archives of its month are sent again."""
+
+    name: ClassVar[str] = "index_replayed"
+    level: ClassVar[Level] = Level.WARNING
+    index: str
+    archives: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrainReport:
+    """What one drain did."""
+
+    archives: int
+    documents: int
+    set_aside: int
+    behind: Behind
+    failure: Failure | None
+    """Why it stopped before the end, where it did."""
+
+
+@dataclass(slots=True)
+class _Tally:
+    """One drain while it goes on."""
+
+    archives: int = 0
+    documents: int = 0
+    set_aside: int = 0
+    unreadable: int = 0
+    """Manifests the store did not give, in a row."""
+    blocked: dict[str, Failure] = field(default_factory=dict)
+    """Indices that take nothing now, and why."""
+
+
+class Drain:
+    """Drains an outbox into an index. For one thread at a time."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        manifests: Manifests,
+        index: Index,
+        *,
+        archives_of: Callable[[str], Iterable[Reservation]],
+        listener: Listener = silent,
+        stopping: Callable[[], bool] = lambda: False,
+        jitter: Callable[[float], float] = lambda longest: SystemRandom().uniform(0, longest),
+    ) -> None:
+        """Send to `index`. `archives_of` returns this host's archives of an index; `jitter` picks a wait of up to so long."""
+        self._outbox = outbox
+        self._manifests = manifests
+        self._index = index
+        self._archives_of = archives_of
+        self._listener = listener
+        self._stopping = stopping
+        self._jitter = jitter
+        self._failures = 0
+        self._not_before: datetime | None = None
+        self._looked: datetime | None = None
+
+    def drain(self, now: datetime) -> DrainReport:
+        """Send what is due, oldest first, until nothing is, or the index is away, or it is time to stop."""
+        tally = _Tally()
+        if self._not_before is not None and now < self._not_before:
+            return self._report(tally, None)
+        try:
+            self._look_at_identities(now, tally)
+            self._send_all(now, tally)
+        except Transient as failure:
+            return self._step_back(failure, now, tally)
+        if tally.blocked:
+            return self._step_back(next(iter(tally.blocked.values())), now, tally)
+        self._well(tally)
+        return self._report(tally, None)
+
+    def _send_all(self, now: datetime, tally: _Tally) -> None:
+        while not self._stopping():
+            waiting = self._outbox.next_due(now, tally.blocked)
+            if waiting is None:
+                return
+            try:
+                self._send(waiting, now, tally)
+            except _Blocked as blocked:
+                tally.blocked[waiting.goes_to] = blocked.failure
+
+    def _look_at_identities(self, now: datetime, tally: _Tally) -> None:
+        """Replay the months whose index is another one or none, at the first drain and then now and again."""
+        if self._looked is not None and now - self._looked < LOOK_AGAIN:
+            return
+        for name, identity in self._outbox.identities().items():
+            if self._index.identity(name) != identity:
+                try:
+                    self._replay(name, self._ready(name))
+                except _Blocked as blocked:
+                    tally.blocked[name] = blocked.failure
+        self._looked = now
+
+    def _ready(self, name: str) -> str:
+        try:
+            return self._index.ready(name)
+        except Permanent as failure:
+            raise _Blocked(failure) from failure
+
+    def _replay(self, name: str, identity: str) -> None:
+        archives = list(self._archives_of(name))
+        self._outbox.replay(name, identity, archives)
+        self._listener(IndexReplayed(index=name, archives=len(archives)))
+
+    def _send(self, waiting: Waiting, now: datetime, tally: _Tally) -> None:
+        """Send an archive's documents from where it stopped; forget the archive when all are through."""
+        entries = self._entries(waiting, now, tally)
+        if entries is None:
+            return
+        identity = self._ready(waiting.goes_to)
+        known = self._outbox.identities().get(waiting.goes_to)
+        if known != identity:
+            if known is None:
+                self._outbox.replay(waiting.goes_to, identity, ())
+            else:
+                self._replay(waiting.goes_to, identity)
+            return  # the oldest of them is next
+        if self._send_members(waiting, entries, tally) and self._index.identity(waiting.goes_to) == identity:
+            self._outbox.done(waiting)
+            tally.archives += 1
+            self._listener(ArchiveIndexed(bucket=waiting.bucket, archive=waiting.archive, batch=waiting.batch))
+
+    def _entries(self, waiting: Waiting, now: datetime, tally: _Tally) -> Iterable[Entry] | None:
+        """Return an archive's members; where its manifest cannot be had, postpone it and return None."""
+        try:
+            manifest = self._manifests.manifest(waiting.manifest, waiting.batch)
+            _refuse_another(manifest.record, waiting)
+        except Failure as failure:
+            tally.unreadable += isinstance(failure, Transient)
+            wait = timedelta(seconds=self._wait_seconds(waiting.attempts))
+            self._outbox.postpone(waiting, now + wait, f"{failure.subject}: {failure.wrong}")
+            if isinstance(failure, Transient) and tally.unreadable >= MOST_UNREADABLE:
+                raise
+            return None
+        tally.unreadable = 0
+        return (Entry(member, manifest.record) for member in manifest.members())
+
+    def _send_members(self, waiting: Waiting, entries: Iterable[Entry], tally: _Tally) -> bool:
+        """Send what has not been sent, and tell whether it came to the end. Raises `Transient`, `_Blocked`."""
+        ordinal = waiting.sent
+        documents = (documents_of(entry, number) for number, entry in islice(enumerate(entries), ordinal, None))
+        for bulk in bulks(documents):
+            if self._stopping():
+                return False
+            ordinal += self._send_bulk(waiting, ordinal, bulk, tally)
+        return True
+
+    def _send_bulk(self, waiting: Waiting, first: int, bulk: Sequence[Document], tally: _Tally) -> int:
+        """Send one bulk and note how far it came. Raises `_Blocked` where part of it has to wait."""
+        answers = self._index.create(bulk)
+        through = next((place for place, one in enumerate(answers) if one.outcome is Outcome.LATER), len(answers))
+        refused = {
+            first + place: (one.reason, bulk[place].source)
+            for place, one in enumerate(answers[:through])
+            if one.outcome is Outcome.SET_ASIDE
+        }
+        self._outbox.note(waiting, first + through, refused)
+        tally.documents += through - len(refused)
+        tally.set_aside += len(refused)
+        for ordinal, (reason, _) in refused.items():
+            told = DocumentSetAside(bucket=waiting.bucket, archive=waiting.archive, ordinal=ordinal, reason=reason)
+            self._listener(told)
+        if through < len(answers):
+            hint = "Wait; it is tried again by itself"
+            raise _Blocked(Transient(f"index {waiting.goes_to}", answers[through].reason, hint))
+        return through
+
+    def _step_back(self, failure: Failure, now: datetime, tally: _Tally) -> DrainReport:
+        self._not_before = now + timedelta(seconds=self._wait_seconds(self._failures))
+        self._failures += 1
+        self._outbox.failed(now, f"{failure.subject}: {failure.wrong}")
+        report = self._report(tally, failure)
+        self._listener(IndexAway(wrong=failure.wrong, behind=report.behind.archives, attempt=self._failures))
+        return report
+
+    def _well(self, tally: _Tally) -> None:
+        self._not_before = None
+        if self._failures or tally.documents:
+            self._outbox.well_again()
+        self._failures = 0
+
+    def _wait_seconds(self, attempts: int) -> float:
+        # The exponent is bounded so that weeks of attempts do not overflow a float.
+        return self._jitter(min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2.0 ** min(attempts, 32)))
+
+    def _report(self, tally: _Tally, failure: Failure | None) -> DrainReport:
+        return DrainReport(
+            archives=tally.archives,
+            documents=tally.documents,
+            set_aside=tally.set_aside,
+            behind=self._outbox.behind(),
+            failure=failure,
+        )
+
+
+def _refuse_another(record: ArchiveRecord, waiting: Waiting) -> None:
+    """Raise `Permanent` where a manifest describes another archive than the one that waits: somebody put it there."""
+    if (record.ref.bucket, record.ref.key, record.created) != (waiting.bucket, waiting.archive, waiting.created):
+        hint = "See who replaced it; nothing is indexed on its word"
+        raise Permanent(f"manifest {waiting.manifest}", "describes another archive than the one it was written for", hint)
+
+
+class _Blocked(Exception):
+    """One index takes nothing now; others may."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure)
+        self.failure = failure
