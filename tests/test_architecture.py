@@ -55,6 +55,7 @@ PURE = {
     "s3sync.dropzone.candidate",
     "s3sync.dropzone.ladder",
     "s3sync.dropzone.quiet",
+    "s3sync.dropzone.glance",
     "s3sync.dropzone.rules",
     "s3sync.errors",
     "s3sync.events",

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple, TypeVar
 
 from s3sync.dropzone.facts import FileFacts, FolderFacts
+from s3sync.dropzone.glance import Glance, glance
 from s3sync.dropzone.reasons import Reason, Refusal
 from s3sync.dropzone.rules import (
     BUCKET_RULES,
@@ -50,6 +51,10 @@ class Ladder:
     def refuses_removal(self, folder: FolderFacts) -> Refusal | None:
         """Say why nothing can be removed from a folder: asked once for all its files."""
         return _first(REMOVAL_RULES, folder, self.standards)
+
+    def glance(self, folder: FolderFacts, removal: Refusal | None) -> Glance | None:
+        """Return what lets most files of a folder pass at once (see `s3sync.dropzone.glance`), None where each has to be asked."""
+        return None if removal is not None else glance(folder, self.standards)
 
     def refuses_file(self, file: FileFacts, removal: Refusal | None) -> Refusal | None:
         """Say why a file is left alone; `removal` is what `refuses_removal` said of its folder."""

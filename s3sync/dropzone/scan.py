@@ -90,9 +90,8 @@ def folder_facts(folder_fd: int, listing_fd: int, path: bytes, base: Base, right
     )
 
 
-def file_facts(folder: FolderFacts, folder_fd: int, name: bytes, *, older: bool) -> FileFacts:
-    """Return what is known of the file `name` of an open folder. Raises `OSError`, `FileNotFoundError` where it is gone."""
-    seen = os.stat(name, dir_fd=folder_fd, follow_symlinks=False)
+def file_facts(folder: FolderFacts, folder_fd: int, name: bytes, seen: os.stat_result, *, older: bool) -> FileFacts:
+    """Return what is known of the file `name` of an open folder, of which `seen` is the `lstat`. Raises `OSError`."""
     # Where the mode alone does not say that we may read, the kernel is asked: groups, ACLs.
     readable = (
         folder.rights.reads_all or seen.st_mode & stat.S_IROTH != 0 or _may_read(name, folder_fd, seen, folder.rights.uid)
@@ -232,10 +231,15 @@ class _Scan:
         folder, fd = looked.facts, looked.fd
         removal = self._ladder.refuses_removal(folder)
         refuses, older = self._ladder.refuses_file, self._older
+        passes = None if older or displaced else self._ladder.glance(folder, removal)
         for name in looked.names:
-            waits = bool(older) and (folder.bucket, folder.prefix + name) in older
             try:
-                file = file_facts(folder, fd, name, older=waits)
+                seen = os.stat(name, dir_fd=fd, follow_symlinks=False)
+                if passes is not None and passes(name, seen):
+                    yield Candidate(folder.bucket, folder.prefix + name, folder.path + name, Identity.of(seen))
+                    continue
+                waits = bool(older) and (folder.bucket, folder.prefix + name) in older
+                file = file_facts(folder, fd, name, seen, older=waits)
             except FileNotFoundError:
                 # Renamed or removed while we look: nothing is there to be held.
                 continue

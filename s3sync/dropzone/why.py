@@ -168,7 +168,8 @@ class _Question:
                 folder = folder_facts(fd, listing_fd, folder_path, self._base, self._zone.rights)
             finally:
                 os.close(listing_fd)
-            file = file_facts(folder, fd, name, older=older)
+            seen = os.stat(name, dir_fd=fd, follow_symlinks=False)
+            file = file_facts(folder, fd, name, seen, older=older)
         except OSError as error:
             raise self._stopped(error, self._path) from error
         self._identity = file.identity

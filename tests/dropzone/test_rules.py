@@ -4,9 +4,11 @@ import os
 import stat
 from dataclasses import replace
 from datetime import timedelta
-from typing import Unpack
+from typing import Any, Unpack
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from s3sync.dropzone.candidate import Identity
 from s3sync.dropzone.facts import FileFacts, FolderFacts
@@ -274,3 +276,105 @@ def test_every_reason_says_what_it_means() -> None:
 def test_an_identity_is_what_stat_saw() -> None:
     """The facts carry the state they were judged by."""
     assert Identity(3, 7, 5, 0, 9) == _file(ctime_ns=9).identity
+
+
+rights = st.builds(
+    Rights, uid=st.sampled_from([0, US]), reads_all=st.booleans(), owns_all=st.booleans(), leases_all=st.booleans()
+)
+folders = st.builds(
+    replace,
+    st.just(FOLDER),
+    rights=rights,
+    owner=st.sampled_from([US, THEM]),
+    sticky=st.booleans(),
+    prefix=st.sampled_from([b"", b"in/", b"d" * 1015 + b"/"]),
+    leases=st.booleans(),
+)
+_NAMES = [b"file", b".hidden", b"x.filepart", b"x.tmp", b"n" * 255, b"caf\xe9", b"known"]
+
+
+@given(
+    folder=folders,
+    name=st.sampled_from(_NAMES),
+    kind=st.sampled_from([stat.S_IFREG, stat.S_IFLNK, stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFCHR, stat.S_IFDIR]),
+    mode=st.sampled_from([0o644, 0o600, 0o000, 0o4755, 0o004]),
+    uid=st.sampled_from([US, THEM]),
+    size=st.sampled_from([0, 5, 100, 101]),
+    age_s=st.sampled_from([-(10**6), -1, 0, 59, 61, 239, 241, 10**6]),
+    max_size=st.sampled_from([None, 100]),
+    utf8_only=st.booleans(),
+    in_flight=st.sampled_from([frozenset[bytes](), frozenset({b"bucket/known"})]),
+    stepped=st.booleans(),
+)
+def test_what_passes_at_a_glance_no_rule_refuses(
+    *,
+    folder: FolderFacts,
+    name: bytes,
+    kind: int,
+    mode: int,
+    uid: int,
+    size: int,
+    age_s: int,
+    max_size: int | None,
+    utf8_only: bool,
+    in_flight: frozenset[bytes],
+    stepped: bool,
+) -> None:
+    """The scan's short cut lets nothing through that its rules, asked one by one, would hold; and ordinary files it does."""
+    now_ns = 10**18
+    quiet = QuietClock(timedelta(seconds=60))
+    if stepped:
+        quiet.begin_pass(wall_ns=now_ns - 10**12, monotonic_ns=0)
+    quiet.begin_pass(wall_ns=now_ns, monotonic_ns=10**9)
+    asked = ladder_of(quiet=quiet, max_size=max_size, utf8_only=utf8_only, in_flight=in_flight)
+    readable = folder.rights.reads_all or bool(mode & stat.S_IROTH)
+    seen = _file(name, folder=folder, readable=readable, mode=kind | mode, uid=uid, size=size, ctime_ns=now_ns - age_s * 10**9)
+    passes = asked.glance(folder, None)
+
+    passed = passes is not None and passes(name, seen.stat)
+
+    assert asked.refuses_file(seen, None) is None or not passed
+    ordinary = (kind, mode, size, name) == (stat.S_IFREG, 0o644, 5, b"file") and age_s > 240 and len(folder.prefix) < 9
+    assert passed or not ordinary or stepped or utf8_only or folder.sticky
+
+
+@pytest.mark.parametrize(
+    ("deviation", "reason"),
+    [
+        ({}, None),
+        ({"name": b".hidden"}, Reason.TEMPORARY_NAME),
+        ({"name": b"known"}, Reason.IN_FLIGHT),
+        ({"name": b"n" * 250, "folder": replace(FOLDER, prefix=b"d" * 1000)}, Reason.KEY_TOO_LONG),
+        ({"mode": stat.S_IFLNK | 0o777}, Reason.SYMLINK),
+        ({"mode": stat.S_IFIFO | 0o666}, Reason.FIFO),
+        ({"mode": stat.S_IFREG | 0o600, "readable": False}, Reason.UNREADABLE),
+        ({"size": 101}, Reason.LARGER_THAN_SPOOL),
+        ({"ctime_ns": 10**18}, Reason.QUIET),
+        ({"folder": replace(FOLDER, sticky=True)}, Reason.FOLDER_STICKY),
+    ],
+)
+def test_what_a_rule_refuses_never_passes_at_a_glance(deviation: dict[str, Any], reason: Reason | None) -> None:
+    """One thing wrong with an otherwise ordinary file is enough, whichever it is."""
+    quiet = QuietClock(timedelta(seconds=60))
+    quiet.begin_pass(wall_ns=10**18, monotonic_ns=10**12)
+    asked = ladder_of(quiet=quiet, max_size=100, in_flight={b"bucket/known"})
+    file = _file(**deviation)
+    passes = asked.glance(file.folder, None)
+
+    refusal = asked.refuses_file(file, None)
+
+    assert (reason, reason is None) == (refusal and refusal.reason, bool(passes and passes(file.name, file.stat)))
+
+
+def test_a_key_that_must_be_unicode_is_never_passed_at_a_glance() -> None:
+    """Where a key becomes an object's, only the rule looks at its encoding."""
+    assert ladder_of(utf8_only=True).glance(FOLDER, None) is None
+
+
+def test_nothing_passes_at_a_glance_where_only_the_rules_know() -> None:
+    """A folder nothing can be removed from, files archived and not removable, keys that are taken: each file is asked."""
+    refusal = Refusal(Reason.IMMUTABLE, "")
+    stuck = ladder_of(unreleasable={b"bucket/file": _file().identity})
+
+    assert (None, None) == (ladder_of().glance(FOLDER, refusal), stuck.glance(FOLDER, None))
+    assert ladder_of().glance(FOLDER, None) is not None
