@@ -53,7 +53,7 @@ class Ladder:
         return _first(REMOVAL_RULES, folder, self.standards)
 
     def glance(self, folder: FolderFacts, removal: Refusal | None) -> Glance | None:
-        """Return what lets most files of a folder pass at once (see `s3sync.dropzone.glance`), None where each has to be asked."""
+        """Return what lets most files of a folder pass at once, None where each has to be asked."""
         return None if removal is not None else glance(folder, self.standards)
 
     def refuses_file(self, file: FileFacts, removal: Refusal | None) -> Refusal | None:
