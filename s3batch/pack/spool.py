@@ -87,11 +87,13 @@ class Spool:
         return seen.f_bavail * seen.f_frsize
 
     def _lying_bytes(self) -> int:
-        """Return what our files take of the disk; one that goes while we look takes nothing."""
+        """Return what our files take of the disk; what goes while we look, file or folder, takes nothing."""
         lying = 0
-        for file in self.root.glob("*/*"):
-            with suppress(FileNotFoundError):
-                lying += file.stat().st_blocks * 512
+        for folder in os.listdir(self.root):
+            with suppress(FileNotFoundError, NotADirectoryError), os.scandir(self.root / folder) as files:
+                for file in files:
+                    with suppress(FileNotFoundError):
+                        lying += file.stat(follow_symlinks=False).st_blocks * 512
         return lying
 
     def take(self, batch: str, needed_bytes: int) -> None:

@@ -6,7 +6,10 @@ import contextlib
 import errno
 import os
 import re
+import shutil
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NoReturn
 
@@ -272,3 +275,25 @@ def test_original_that_cannot_be_compared_stays(bench: Bench, monkeypatch: pytes
 
     assert (lying, reasons) == (True, ["io_error"])
     assert ({}, {b"file": 1}) == (left(bench), bench.found())
+
+
+def test_batches_that_go_while_the_spool_is_weighed(bench: Bench) -> None:
+    """Batches end beside the planning all the time: a folder that goes between two looks ends no pass."""
+    ended = threading.Event()
+
+    def come_and_go(number: int) -> None:
+        folder = bench.spool.root / f"batch-{number}"
+        while not ended.is_set():
+            folder.mkdir()
+            (folder / "archive.tar").write_bytes(b"x")
+            shutil.rmtree(folder)
+
+    with ThreadPoolExecutor(3) as batches:
+        going = [batches.submit(come_and_go, number) for number in range(3)]
+        try:
+            for _ in range(300):
+                assert bench.spool.has_room(1)
+        finally:
+            ended.set()
+
+    assert [None] * 3 == [one.result() for one in going]
