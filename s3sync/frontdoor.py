@@ -101,7 +101,9 @@ def _guarded(program: Program, argv: Sequence[str], environment: Environment) ->
     except Failure as failure:
         return _complain(program, _sentence(failure), failure.exit)
     except Exception:  # noqa: BLE001  # the last resort: say all there is to say, for this is a mistake of ours
-        traceback.print_exc()
+        from s3sync.hushed import hushed
+
+        print(hushed(traceback.format_exc(), environment), end="", file=sys.stderr)
         return Exit.FAILED
 
 

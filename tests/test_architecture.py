@@ -59,6 +59,7 @@ PURE = {
     "s3sync.dropzone.rules",
     "s3sync.errors",
     "s3sync.events",
+    "s3sync.hushed",
     "s3sync.keys",
     "s3sync.layers",
     "s3sync.transfer.occupied",

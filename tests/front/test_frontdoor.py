@@ -41,6 +41,17 @@ def test_a_surprise_shows_its_stack(capsys: pytest.CaptureFixture[str]) -> None:
     assert "ZeroDivisionError" in told
 
 
+def test_a_stack_tells_no_secret(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a library quotes in a message nobody expected is shown without passwords and keys."""
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMIsecretKEY")
+
+    main(PROGRAM, ["greet", "blab"])
+
+    told = capsys.readouterr().err
+    assert "ValueError: https://(hidden)@search:9200 and (hidden)" in told
+    assert "pass-word" not in told
+
+
 @pytest.mark.parametrize("argv", [["--json", "greet", "ann"], ["greet", "--json", "ann"], ["greet", "ann", "--json"]])
 def test_json_keeps_standard_output_for_records(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """Wherever `--json` stands, standard output has one object a line and people's text goes to standard error."""

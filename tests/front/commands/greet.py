@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 
 from s3sync.errors import CostLimit, Exit
@@ -25,6 +26,8 @@ def run(args: argparse.Namespace, app: SettingsOnly) -> Exit:
         raise CostLimit("greeting\n", "costs too much", "Say less")
     if args.who == "surprise":
         raise ZeroDivisionError
+    if args.who == "blab":
+        raise ValueError(f"https://ann:pass-word@search:9200 and {os.environ['AWS_SECRET_ACCESS_KEY']}")
     if args.who == "interrupt":
         raise KeyboardInterrupt
     if args.who == "flood":
