@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from s3sync.errors import Usage
 
@@ -19,8 +20,14 @@ def rfc3339(moment: datetime) -> str:
 def rfc3339_ns(nanoseconds: int) -> str:
     """Return nanoseconds since the epoch as text, the fraction only where there is one."""
     seconds, fraction = divmod(nanoseconds, 10**9)
-    whole = (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")
+    whole = _second(seconds)
     return f"{whole}.{fraction:09d}Z" if fraction else f"{whole}Z"
+
+
+@lru_cache(maxsize=1024)
+def _second(seconds: int) -> str:
+    """Return a whole second since the epoch as text; neighbours in a manifest often share theirs."""
+    return (_EPOCH + timedelta(seconds=seconds)).replace(tzinfo=None).isoformat()
 
 
 def parse_ns(text: str) -> int:

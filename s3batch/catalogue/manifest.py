@@ -44,6 +44,8 @@ MOST_TEXT_BYTES = 8 << 30
 
 _LEVEL = 6
 _FLUSH_CHARS = 1 << 18
+_AS_IT_IS = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+_IN_ASCII = json.JSONEncoder(separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +162,8 @@ def _owner_text(member: Member) -> str:
 
 def _json(value: object) -> str:
     """Return `value` as compact JSON, in ASCII where it holds what a terminal could act on or take for a line's end."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return text if text.isprintable() else json.dumps(value, separators=(",", ":"))
+    text = _AS_IT_IS.encode(value)
+    return text if text.isprintable() else _IN_ASCII.encode(value)
 
 
 def _gathered(pieces: Iterable[str]) -> Iterator[str]:
