@@ -20,7 +20,7 @@ from s3batch.catalogue import fleet_find
 from s3batch.catalogue.cluster import Json, Searches
 from s3batch.catalogue.contract import Entry, Listed, Page, Query
 from s3batch.catalogue.fleet_read import BY_KEY, BY_PLACE, NEWEST_FIRST, PAGE, DocumentLeftOut, Reader
-from s3batch.catalogue.listing import after_prefix, first_text, folder_of, text_start, without_twins
+from s3batch.catalogue.listing import after_prefix, first_text, folder_of, without_twins
 from s3batch.catalogue.template import ALIAS
 from s3batch.model import ArchiveRecord
 from s3sync import keys
@@ -104,12 +104,13 @@ class FleetCatalogue:
 
     def _plain(self, bucket: str, prefix: bytes, low: bytes, as_of: datetime | None, rows: int) -> Iterator[list[Entry]]:
         """Yield the versions of each UTF-8 key below `prefix` and not below `low`, newest first, in key order."""
-        start = first_text(low)
+        start = first_text(low[: fleet_find.MOST_BEGINNING])
         if start is None:
             return
         filters = [*_below(bucket, prefix, as_of), {"range": {"key": {"gte": start}}}, _UTF8]
         entries = (read.entry for read in self._reader.read(filters, BY_KEY, rows=rows))
-        for _, versions in groupby((entry for entry in entries if entry.member.key.startswith(prefix)), key=_key_of):
+        wanted = (entry for entry in entries if entry.member.key.startswith(prefix) and entry.member.key >= low)
+        for _, versions in groupby(wanted, key=_key_of):
             yield without_twins(versions)
 
     def _odd(self, bucket: str, prefix: bytes, as_of: datetime | None) -> list[list[Entry]]:
@@ -133,9 +134,7 @@ def _in(bucket: str | None) -> list[Json]:
 
 
 def _below(bucket: str, prefix: bytes, as_of: datetime | None) -> list[Json]:
-    start = text_start(prefix)
-    beginning: list[Json] = [{"prefix": {"key": start}}] if start else []
-    return [*_in(bucket), *beginning, *fleet_find.bounds(until=as_of)]
+    return [*_in(bucket), *fleet_find.beginning(prefix), *fleet_find.bounds(until=as_of)]
 
 
 def _of_archive(bucket: str, key: str) -> list[Json]:

@@ -24,6 +24,8 @@ MOST_READ = 100_000
 """Members read for one page before it ends short."""
 _MOST_ASKED = 64
 """Characters of a word that the index is asked for: more would make its automaton too large."""
+MOST_BEGINNING = 900
+"""Bytes of a prefix or bound that it is asked for: Lucene makes no automaton of keys longer than 1,000."""
 _FIRST_ROWS = 100
 _GROUP = 500
 _CERTAIN = 0x0590
@@ -40,6 +42,12 @@ def bounds(*, since: datetime | None = None, until: datetime | None = None) -> l
     said = {"gte": since, "lte": until}
     limits = {name: _sayable(to_ns(moment)) for name, moment in said.items() if moment is not None}
     return [{"range": {"archived_at": {**limits, "format": "strict_date_optional_time_nanos"}}}] if limits else []
+
+
+def beginning(prefix: bytes) -> list[Json]:
+    """Return the filter for keys that may begin with `prefix`."""
+    start = text_start(prefix[:MOST_BEGINNING])
+    return [{"prefix": {"key": start}}] if start else []
 
 
 def find(reader: Reader, query: Query) -> Page:
@@ -64,7 +72,8 @@ def find(reader: Reader, query: Query) -> Page:
 def pattern(word: str) -> str:
     """Return what `key.folded` is asked so that no key holding `word` is missed.
 
-    Java makes one letter of `İ`, Python two, and Python tells a final sigma; letters one of them may not know yet are any.
+    Java makes one letter of `İ`, Python two, and Python tells a final sigma; letters one of them may not know yet are any, and
+    so is what a pattern would have to escape: fields of the type wildcard do not find it then (OpenSearch 2.19).
     """
     asked = folded(word)[:_MOST_ASKED].removeprefix("\u0307")
     return "*" + "".join(_letter(asked, at) for at in range(len(asked))) + "*"
@@ -72,11 +81,9 @@ def pattern(word: str) -> str:
 
 def _letter(asked: str, at: int) -> str:
     letter = asked[at]
-    if letter in "*?\\":
-        return "\\" + letter
     if letter == "\u0307" and asked[at - 1] == "i":
         return "*"
-    if letter in "σς" or unicodedata.category(letter) == "Cn":
+    if letter in "*?\\σς" or unicodedata.category(letter) == "Cn":
         return "?"
     return letter if ord(letter) < _CERTAIN or letter.upper() == letter else "?"
 
@@ -84,9 +91,7 @@ def _letter(asked: str, at: int) -> str:
 def _filters(query: Query, words: Sequence[str]) -> list[Json]:
     filters: list[Json] = [{"exists": {"field": "ordinal"}}, *bounds(since=query.since, until=query.until)]
     filters += [{"wildcard": {"key.folded": {"value": pattern(word)}}} for word in words]
-    start = text_start(query.prefix)
-    if start:
-        filters.append({"prefix": {"key": start}})
+    filters += beginning(query.prefix)
     if query.bucket is not None:
         filters.append({"term": {"bucket.keyword": query.bucket}})
     said = (("gte", query.larger), ("lte", query.smaller))

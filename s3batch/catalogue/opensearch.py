@@ -115,6 +115,8 @@ class OpenSearchCluster:
         """See the contract."""
         body = _NOTHING if query is None else {"query": query}
         reply = self.ask("POST", f"/{_path(target)}/_count", body, ignore_unavailable="true", allow_no_indices="true")
+        if _number(_object(reply.get("_shards")).get("failed")):
+            raise Transient(self.subject, "counted a part of its documents only", "Check the health of its indices")
         return _number(reply.get("count"))
 
     # Writes

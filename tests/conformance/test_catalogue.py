@@ -54,6 +54,14 @@ def test_find_by_words(catalogue: Addable, words: tuple[str, ...], expected: lis
     assert sorted(expected) == sorted(found(catalogue, *words))
 
 
+def test_letters_that_fold_into_two(catalogue: Addable) -> None:
+    """A capital that is two letters without its case is found by both."""
+    add(catalogue, "one", members("in/\u0130stanbul.txt", "in/i\u0307stan.txt"))
+
+    for word in ("i\u0307stan", "\u0130STAN"):
+        assert ["in/i\u0307stan.txt", "in/\u0130stanbul.txt"] == found(catalogue, word)
+
+
 def test_trigrams_alone_are_no_hit(catalogue: Addable) -> None:
     """A key that holds all trigrams of a word, but not the word, is not found."""
     add(catalogue, "one", members("abcd-bcda-cdab"))
