@@ -15,6 +15,7 @@ from s3batch import __version__
 from s3batch.catalogue.documents import month_of
 from s3batch.catalogue.drain import Drain
 from s3batch.catalogue.fleet import FleetIndex
+from s3batch.catalogue.fleet_catalogue import FleetCatalogue
 from s3batch.catalogue.manifest_source import ManifestSource
 from s3batch.catalogue.opensearch import OpenSearchCluster
 from s3batch.catalogue.outbox import Outbox, enqueue
@@ -207,6 +208,11 @@ class App(Wiring):
         cluster = OpenSearchCluster(reach)
         self._open.callback(cluster.close)
         return cluster
+
+    @cached_property
+    def fleet(self) -> FleetCatalogue | None:
+        """The fleet's index to look things up in; None where none is configured. Nothing is asked yet."""
+        return None if self.cluster is None else FleetCatalogue(self.cluster, self.listener)
 
     @cached_property
     def outbox(self) -> Outbox | None:

@@ -31,12 +31,25 @@ class Duty(StrEnum):
     """Advance restore requests; needs the right to thaw and to read."""
 
 
+class Where(StrEnum):
+    """Which catalogue is asked by those who find and restore."""
+
+    AUTO = "auto"
+    """This host's, and it is said where the fleet's may know more."""
+    LOCAL = "local"
+    """This host's."""
+    OPENSEARCH = "opensearch"
+    """The fleet's index: all hosts' archives, and nothing is needed on this one."""
+
+
 _DUTIES = values.choices(Duty)
+_WHERE = values.choice(Where)
 _WITHIN = values.choice(PackWithin)
 _MEMBERS = values.whole(1, 10_000_000)
 
 Duties = Annotated[tuple[Duty, ...], _DUTIES.validator(), _DUTIES]
 Within = Annotated[PackWithin, _WITHIN.validator(), _WITHIN]
+Catalogues = Annotated[Where, _WHERE.validator(), _WHERE]
 Members = Annotated[int, _MEMBERS.validator(), _MEMBERS]
 
 
@@ -112,6 +125,11 @@ class Settings(CommonSettings):
         None,
         description="Sign requests for Amazon OpenSearch Service in this region, with AWS's own credentials."
         " Unset: taken from a name such as search-x.eu-west-1.es.amazonaws.com, and otherwise not signed.",
+    )
+    catalogue: Catalogues = Field(
+        Where.AUTO,
+        description="Where `find`, `ls`, `show` and `restore` look: this host's catalogue (`local`), that of the fleet"
+        " (`opensearch`), or this host's, saying that the fleet's may know more (`auto`).",
     )
     build_workers: values.Threads = Field(2, description="Archives built at the same time, each in a process of its own.")
     max_cost: values.Money = Field(

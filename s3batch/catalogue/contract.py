@@ -63,11 +63,8 @@ class Listed:
     versions: int
 
 
-class Catalogue(Protocol):
-    """The lookup from member to archive."""
-
-    def add(self, record: ArchiveRecord, members: Iterable[Member]) -> None:
-        """Insert an archive with all its members in one transaction; one that is there already is left as it is."""
+class Lookup(Protocol):
+    """The lookup from member to archive: all that finding and restoring ask."""
 
     def find(self, query: Query) -> Page:
         """Return members whose keys hold every word."""
@@ -93,7 +90,17 @@ class Catalogue(Protocol):
         """Return what is known of the archive object `s3://bucket/key`."""
 
     def members(self, bucket: str, key: str) -> Iterator[Entry]:
-        """Yield the members of that archive in the order they lie in it."""
+        """Yield the members of that archive in the order they lie in it.
+
+        Raises `Transient` at the end where the catalogue has not got all of them: the fleet's index may still be filling.
+        """
+
+
+class Catalogue(Lookup, Protocol):
+    """A catalogue that is written to as well."""
+
+    def add(self, record: ArchiveRecord, members: Iterable[Member]) -> None:
+        """Insert an archive with all its members in one transaction; one that is there already is left as it is."""
 
     def statistics(self) -> dict[str, int]:
         """Return `archives`, `members`, `bytes` (of members) and `disk_bytes` (of the catalogue itself)."""

@@ -37,7 +37,7 @@ class FleetIndex:
             problem = wrong_layout(facts)
             if problem is not None:
                 raise Permanent(problem.subject, problem.wrong, problem.hint)
-            if template.ALIAS not in facts.aliases:
+            if template.ALIAS not in facts.aliases and not facts.meta.get(template.BUILDING):
                 add_to_alias(self._cluster, facts.name)
         return " ".join(sorted(facts.uuid for facts in found))
 

@@ -90,9 +90,11 @@ class OpenSearchCluster:
 
     def search(self, target: str, body: Json, *, pit: str | None = None) -> Hits:
         """See the contract."""
+        whole = {"allow_partial_search_results": "false"}  # a shard that is away must not look like nothing found
         if pit is not None:
-            return _hits(self.ask("POST", "/_search", {**body, "pit": {"id": pit}}))
-        return _hits(self.ask("POST", f"/{_path(target)}/_search", body, ignore_unavailable="true", allow_no_indices="true"))
+            return _hits(self.ask("POST", "/_search", {**body, "pit": {"id": pit}}, **whole))
+        lenient = {"ignore_unavailable": "true", "allow_no_indices": "true"}
+        return _hits(self.ask("POST", f"/{_path(target)}/_search", body, **whole, **lenient))
 
     @contextmanager
     def held(self, target: str, *, minutes: int = 5) -> Iterator[str | None]:
@@ -113,6 +115,8 @@ class OpenSearchCluster:
         """See the contract."""
         body = _NOTHING if query is None else {"query": query}
         reply = self.ask("POST", f"/{_path(target)}/_count", body, ignore_unavailable="true", allow_no_indices="true")
+        if _number(_object(reply.get("_shards")).get("failed")):
+            raise Transient(self.subject, "counted a part of its documents only", "Check the health of its indices")
         return _number(reply.get("count"))
 
     # Writes

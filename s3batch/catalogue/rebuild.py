@@ -102,11 +102,11 @@ def rebuild(
 
     Raises `Transient` where the store cannot be reached at all; what was added until then stays.
     """
-    return _Rebuild(store, catalogue, listener).run(_places(buckets, manifest_bucket))
+    return _Rebuild(store, catalogue, listener).run(places_of(buckets, manifest_bucket))
 
 
-def _places(buckets: Sequence[str], manifest_bucket: str | None) -> list[ObjectRef]:
-    """Return the prefixes to list."""
+def places_of(buckets: Sequence[str], manifest_bucket: str | None) -> list[ObjectRef]:
+    """Return the prefixes to list: of `buckets`, each in its own or all in `manifest_bucket`; there, none named means all."""
     if manifest_bucket is not None and not buckets:
         return [ObjectRef(manifest_bucket, MANIFESTS)]
     return [ObjectRef(manifest_bucket or bucket, f"{MANIFESTS}{bucket}/") for bucket in dict.fromkeys(buckets)]
@@ -126,7 +126,7 @@ class _Rebuild:
         refs = sorted((ref for place in places for ref in self._listed(place)), key=_dated)
         done = 0
         with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="manifest") as pool:
-            for some in _batched(refs, AT_ONCE):
+            for some in batched(refs, AT_ONCE):
                 self._take(list(pool.map(self._fetched, some)))
                 done += len(some)
                 self._listener(RebuildProgress(done=done, found=len(refs)))
@@ -181,7 +181,8 @@ def _dated(ref: ObjectRef) -> str:
     return ref.key.removeprefix(MANIFESTS).partition("/")[2]
 
 
-def _batched(refs: Iterable[ObjectRef], size: int) -> Iterator[list[ObjectRef]]:
+def batched(refs: Iterable[ObjectRef], size: int) -> Iterator[list[ObjectRef]]:
+    """Yield `refs` in lists of at most `size`."""
     remaining = iter(refs)
     while some := list(islice(remaining, size)):
         yield some

@@ -16,6 +16,7 @@ from sqlite3 import Connection
 
 from s3batch.catalogue import sqlite_find
 from s3batch.catalogue.contract import Entry, Listed, Page, Query
+from s3batch.catalogue.listing import after_prefix, folder_of, without_twins
 from s3batch.catalogue.sqlite_add import forget, insert, number_of_batch
 from s3batch.catalogue.sqlite_rows import (
     ARCHIVE_QUERY,
@@ -27,7 +28,6 @@ from s3batch.catalogue.sqlite_rows import (
 )
 from s3batch.catalogue.sqlite_schema import ROOM, STEPS
 from s3batch.model import ArchiveRecord, Member
-from s3sync import keys
 from s3sync.statedb import StateDb
 from s3sync.times import to_ns
 
@@ -36,7 +36,6 @@ CACHE_KIB = 65_536
 
 _READ_ROWS = 2_000
 _FIRST_LS_ROWS = 16
-_BEYOND_ALL_KEYS = b"\xff" * (keys.MAX_KEY_BYTES + 1)
 _FOREVER = 2**63 - 1
 
 _MEMBERS = f"SELECT {MEMBER_COLUMNS} FROM members m JOIN owners o ON o.id = m.owner"  # noqa: S608 - constants of ours
@@ -120,18 +119,18 @@ class SqliteCatalogue:
 
     def ls(self, bucket: str, prefix: bytes) -> Iterator[Listed]:
         """See the contract. A folder costs one look into the index, however many members lie below it."""
-        high = _after_prefix(prefix)
+        high = after_prefix(prefix)
         low: bytes | None = prefix
         while low is not None:
             folder = None
             for versions in self._keys(bucket, low, high, None, rows=_FIRST_LS_ROWS):
                 newest = versions[0]
-                folder = _folder_of(newest.member.key, prefix)
+                folder = folder_of(newest.member.key, prefix)
                 if folder is not None:
                     yield Listed(folder, None, 0)
                     break
                 yield Listed(newest.member.key, newest, len(versions))
-            low = None if folder is None else _after_prefix(folder)
+            low = None if folder is None else after_prefix(folder)
 
     def buckets(self) -> list[str]:
         """See the contract."""
@@ -142,13 +141,13 @@ class SqliteCatalogue:
     def versions(self, key: bytes, bucket: str | None = None, as_of: datetime | None = None) -> list[Entry]:
         """See the contract."""
         with self._db.read() as db:
-            return _without_twins(_entries(db, VERSIONS, (bucket, key, _limit(as_of)), Records()))
+            return without_twins(_entries(db, VERSIONS, (bucket, key, _limit(as_of)), Records()))
 
     def below(
         self, bucket: str, prefix: bytes, as_of: datetime | None = None, *, every_version: bool = False
     ) -> Iterator[Entry]:
         """See the contract."""
-        for versions in self._keys(bucket, prefix, _after_prefix(prefix), as_of):
+        for versions in self._keys(bucket, prefix, after_prefix(prefix), as_of):
             yield from versions if every_version else versions[:1]
 
     def archive(self, bucket: str, key: str) -> ArchiveRecord | None:
@@ -189,24 +188,12 @@ class SqliteCatalogue:
                 end = _key_after_rows(db, bucket, low, high, rows)
                 entries = _range(db, bucket, (low, end or high), as_of)
             for _, versions in groupby(entries, key=_key_of):
-                yield _without_twins(versions)
+                yield without_twins(versions)
             rows = min(rows * 4, _READ_ROWS)
 
 
 def _key_of(entry: Entry) -> bytes:
     return entry.member.key
-
-
-def _after_prefix(prefix: bytes) -> bytes:
-    """Return the least key that is greater than every key beginning with `prefix`."""
-    kept = prefix.rstrip(b"\xff")
-    return kept[:-1] + bytes([kept[-1] + 1]) if kept else _BEYOND_ALL_KEYS
-
-
-def _folder_of(key: bytes, prefix: bytes) -> bytes | None:
-    """Return the folder directly below `prefix` that `key` lies in, or None where it lies in none."""
-    slash = key.find(b"/", len(prefix))
-    return None if slash < 0 else key[: slash + 1]
 
 
 def _limit(as_of: datetime | None) -> int:
@@ -228,15 +215,3 @@ def _range(db: Connection, bucket: str, bounds: tuple[bytes, bytes], as_of: date
 
 def _entries(db: Connection, query: str, values: tuple[object, ...], records: Records) -> list[Entry]:
     return [entry(row, records.get(db, row["archive"])) for row in db.execute(query, values).fetchall()]
-
-
-def _without_twins(newest_first: Iterable[Entry]) -> list[Entry]:
-    """Leave out what a newer version repeats: same key (given), same bytes, same mtime, in the same bucket."""
-    seen: set[tuple[str, str, int]] = set()
-    kept = []
-    for found in newest_first:
-        twin = (found.bucket, found.member.sha256, found.member.mtime_ns)
-        if twin not in seen:
-            seen.add(twin)
-            kept.append(found)
-    return kept

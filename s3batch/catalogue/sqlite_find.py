@@ -12,9 +12,6 @@ catalogue changes. Of the members of one archive the later ones come first.
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,11 +19,11 @@ from heapq import merge
 from sqlite3 import Connection, Row
 
 from s3batch.catalogue.contract import Entry, Page, Query
+from s3batch.catalogue.cursor import Cursor
 from s3batch.catalogue.sqlite_rows import MEMBER_COLUMNS, Records, entry
 from s3batch.catalogue.words import folded, folded_key, match_expression, shown
 from s3batch.model import ArchiveRecord
 from s3sync import keys
-from s3sync.errors import Usage
 from s3sync.times import to_ns
 
 MOST_READ = 100_000
@@ -52,31 +49,6 @@ NEWER_TWIN = """SELECT 1 FROM members t JOIN archives a ON a.id = t.archive
 
 
 @dataclass(frozen=True, slots=True)
-class _Cursor:
-    """The last member that was read."""
-
-    created: int
-    batch: str
-    bucket: str
-    ordinal: int
-
-    def written(self) -> str:
-        text = json.dumps([self.created, self.batch, self.bucket, self.ordinal], separators=(",", ":"))
-        return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
-
-    @classmethod
-    def read(cls, written: str) -> _Cursor:
-        try:
-            fields = json.loads(base64.urlsafe_b64decode(written + "=" * (-len(written) % 4)))
-        except (binascii.Error, ValueError):
-            fields = None
-        match fields:
-            case [int(created), str(batch), str(bucket), int(ordinal)] if max(abs(created), abs(ordinal)) < _FOREVER:
-                return cls(created, batch, bucket, ordinal)
-        raise Usage(keys.printable(written), "is no cursor of a search", "Give the `next` of the page before, unchanged")
-
-
-@dataclass(frozen=True, slots=True)
 class _Read:
     """One member that was read, with its archive."""
 
@@ -89,7 +61,7 @@ class _Read:
 
     def cursor(self) -> str:
         ordinal = self.row["id"] - self.row["archive"]
-        return _Cursor(self.created, self.archive.batch, self.archive.ref.bucket, ordinal).written()
+        return Cursor(self.created, self.archive.batch, self.archive.ref.bucket, ordinal).written()
 
 
 def find(db: Connection, query: Query) -> Page:
@@ -146,7 +118,7 @@ class _Search:
         """Return the id that was read last, where there is one, and the place before which all other archives lie."""
         if self._query.after is None:
             return None, (min(self._until, _FOREVER - 1) + 1, "", 0)
-        cursor = _Cursor.read(self._query.after)
+        cursor = Cursor.read(self._query.after)
         row = self._db.execute(_BY_BATCH, (cursor.bucket, cursor.batch)).fetchone()
         if row is None:
             return None, (cursor.created, cursor.batch, 0)

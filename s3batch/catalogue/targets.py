@@ -22,7 +22,7 @@ from datetime import datetime
 from enum import StrEnum
 from itertools import groupby
 
-from s3batch.catalogue.contract import Catalogue, Entry, Query
+from s3batch.catalogue.contract import Entry, Lookup, Query
 from s3batch.model import ArchiveRecord
 from s3sync import keys
 from s3sync.errors import Usage
@@ -109,7 +109,7 @@ def member_uri(entry: Entry) -> str:
     return f"{entry.archive.ref}#{keys.typed(entry.member.key)}"
 
 
-def resolve(catalogue: Catalogue, target: Target, as_of: datetime | None = None, *, all_versions: bool = False) -> Resolution:
+def resolve(catalogue: Lookup, target: Target, as_of: datetime | None = None, *, all_versions: bool = False) -> Resolution:
     """Look `target` up: the newest version of each key (no later than `as_of`), or every version.
 
     An archive, with or without a member, is exact and heeds neither. Raises what the catalogue raises.
@@ -125,7 +125,7 @@ def resolve(catalogue: Catalogue, target: Target, as_of: datetime | None = None,
     return _chosen(catalogue, target, target.bucket, target.key, wish)
 
 
-def archive_of(catalogue: Catalogue, target: Target) -> ArchiveRecord | None:
+def archive_of(catalogue: Lookup, target: Target) -> ArchiveRecord | None:
     """Return the archive that `target` names as a whole, or None where it names something else."""
     for archive_key, member in _archive_readings(target.key):
         if member is None:
@@ -146,7 +146,7 @@ def _kind(key: bytes, otherwise: Kind) -> Kind:
     return Kind.PREFIX if not key or key.endswith(b"/") else otherwise
 
 
-def _resolve_archive(catalogue: Catalogue, target: Target) -> Resolution | None:
+def _resolve_archive(catalogue: Lookup, target: Target) -> Resolution | None:
     """Return the resolution where the target names an archive the catalogue knows, with or without `#key`."""
     for archive_key, member in _archive_readings(target.key):
         archive = _find_archive(catalogue, target, archive_key)
@@ -155,12 +155,12 @@ def _resolve_archive(catalogue: Catalogue, target: Target) -> Resolution | None:
     return None
 
 
-def _find_archive(catalogue: Catalogue, target: Target, key: str) -> ArchiveRecord | None:
+def _find_archive(catalogue: Lookup, target: Target, key: str) -> ArchiveRecord | None:
     buckets = [target.bucket] if target.bucket is not None else catalogue.buckets()
     return next((found for bucket in buckets if (found := catalogue.archive(bucket, key)) is not None), None)
 
 
-def _in_archive(catalogue: Catalogue, target: Target, archive: ArchiveRecord, member: str | None) -> Resolution:
+def _in_archive(catalogue: Lookup, target: Target, archive: ArchiveRecord, member: str | None) -> Resolution:
     entries = catalogue.members(archive.ref.bucket, archive.ref.key)
     if member is not None:
         key = keys.parse(member)
@@ -182,7 +182,7 @@ def _archive_readings(key: bytes) -> Iterator[tuple[str, str | None]]:
         at = key.find(b".tar#", at + 1)
 
 
-def _chosen(catalogue: Catalogue, target: Target, bucket: str, key: bytes, wish: _Wish) -> Resolution:
+def _chosen(catalogue: Lookup, target: Target, bucket: str, key: bytes, wish: _Wish) -> Resolution:
     versions = catalogue.versions(key, bucket, wish.as_of)
     chosen = wish.choose(versions)
     return Resolution(
@@ -198,7 +198,7 @@ def _why_nothing(versions: Iterable[Entry]) -> str:
     return "the catalogue has no such key" if first is None else f"its first version was archived at {rfc3339(first)}"
 
 
-def _resolve_prefix(catalogue: Catalogue, target: Target, wish: _Wish) -> Resolution:
+def _resolve_prefix(catalogue: Lookup, target: Target, wish: _Wish) -> Resolution:
     buckets = [target.bucket] if target.bucket is not None else catalogue.buckets()
     holding = [bucket for bucket in buckets if next(catalogue.below(bucket, target.key), None) is not None]
     if not holding:
@@ -217,7 +217,7 @@ def _resolve_prefix(catalogue: Catalogue, target: Target, wish: _Wish) -> Resolu
     return Resolution(target=target, entries=tuple(entries), other_versions=others, why=why)
 
 
-def _resolve_bare(catalogue: Catalogue, target: Target, wish: _Wish) -> Resolution:
+def _resolve_bare(catalogue: Lookup, target: Target, wish: _Wish) -> Resolution:
     versions = catalogue.versions(target.key)
     if not versions:
         return _resolve_name(catalogue, target, wish)
@@ -227,7 +227,7 @@ def _resolve_bare(catalogue: Catalogue, target: Target, wish: _Wish) -> Resoluti
     return _chosen(catalogue, target, buckets[0], target.key, wish)
 
 
-def _resolve_name(catalogue: Catalogue, target: Target, wish: _Wish) -> Resolution:
+def _resolve_name(catalogue: Lookup, target: Target, wish: _Wish) -> Resolution:
     """Take a bare name for the last part of a key, where only one key ends in it."""
     fitting, exhausted = _keys_named(catalogue, target.key)
     if not fitting:
@@ -240,7 +240,7 @@ def _resolve_name(catalogue: Catalogue, target: Target, wish: _Wish) -> Resoluti
     return _chosen(catalogue, target, bucket, key, wish)
 
 
-def _keys_named(catalogue: Catalogue, name: bytes) -> tuple[set[tuple[str, bytes]], bool]:
+def _keys_named(catalogue: Lookup, name: bytes) -> tuple[set[tuple[str, bytes]], bool]:
     """Return the keys whose last parts are `name`, and whether the search came to its end."""
     found: set[tuple[str, bytes]] = set()
     ending = b"/" + name

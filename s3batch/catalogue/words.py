@@ -15,6 +15,9 @@ GRAM = 3
 MOST_GRAMS = 16
 """As many trigrams of a word as are asked for: more cost more than they narrow."""
 
+_UNSURE = frozenset("\0\u0130\u0307")
+"""Not asked for: NUL ends the expression; `İ` is one letter to the index without its case, and two to `folded`."""
+
 
 def shown(word: str) -> str:
     """Return a word as keys are shown: an argument that is not UTF-8 arrives surrogate-escaped and is spelled out."""
@@ -33,7 +36,7 @@ def folded_key(raw: bytes) -> str:
 
 def match_expression(words: Iterable[str]) -> str | None:
     """Return what to ask the full-text index so that no key holding all `words` is missed; None if it cannot help."""
-    grams = dict.fromkeys(gram for word in words for gram in _grams(word) if "\0" not in gram)
+    grams = dict.fromkeys(gram for word in words for gram in _grams(word) if not _UNSURE & set(gram))
     return " AND ".join('"' + gram.replace('"', '""') + '"' for gram in grams) or None
 
 

@@ -8,9 +8,11 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Protocol
 
-from s3batch.catalogue.contract import Catalogue, Entry, Page, Query
+from s3batch.catalogue.contract import Entry, Lookup, Page, Query
 from s3batch.catalogue.targets import uri
 from s3batch.catalogue.view import entry_object
+from s3batch.commands import _catalogues
+from s3batch.commands._catalogues import chosen, setup_catalogue
 from s3batch.commands._moments import first_moment, last_moment
 from s3sync import keys
 from s3sync.errors import Exit
@@ -30,16 +32,8 @@ examples:
 PAGE = 500
 
 
-class Needs(Protocol):
+class Needs(_catalogues.Needs, Protocol):
     """What the command takes from the application."""
-
-    @property
-    def catalogue(self) -> Catalogue:
-        """Where to look."""
-
-    @property
-    def output(self) -> Output:
-        """Where to answer."""
 
     def now(self) -> datetime:
         """Return the time `--since 7d` counts from."""
@@ -56,13 +50,14 @@ def setup(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--smaller", metavar="SIZE", type=read_size, help="files of this size or smaller")
     parser.add_argument("--limit", metavar="N", type=_count, default=100, help="stop after so many (default 100; 0: never)")
     parser.add_argument("--after", metavar="CURSOR", help="go on where an earlier search stopped")
+    setup_catalogue(parser)
 
 
 def run(args: argparse.Namespace, app: Needs) -> Exit:
     """Search, a page at a time, and show each page as it comes."""
     query = _query(args, app.now())
     found, after = 0, None
-    for page in _pages(app.catalogue, query, args.limit):
+    for page in _pages(chosen(args, app), query, args.limit):
         _show(page.entries, app.output)
         found, after = found + len(page.entries), page.next
     if after is not None:
@@ -85,7 +80,7 @@ def _query(args: argparse.Namespace, now: datetime) -> Query:
     )
 
 
-def _pages(catalogue: Catalogue, query: Query, limit: int) -> Iterator[Page]:
+def _pages(catalogue: Lookup, query: Query, limit: int) -> Iterator[Page]:
     """Yield pages until there are `limit` entries or no more; 0 means no limit."""
     missing = limit
     while True:

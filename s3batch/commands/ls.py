@@ -6,8 +6,10 @@ import argparse
 from typing import Protocol
 
 from s3batch.catalogue import targets
-from s3batch.catalogue.contract import Catalogue, Listed
+from s3batch.catalogue.contract import Listed, Lookup
 from s3batch.catalogue.view import entry_object
+from s3batch.commands import _catalogues
+from s3batch.commands._catalogues import chosen, setup_catalogue
 from s3sync import keys
 from s3sync.errors import Exit, NotFound, Usage
 from s3sync.output import Output, human_size, human_time
@@ -23,32 +25,26 @@ examples:
 """
 
 
-class Needs(Protocol):
+class Needs(_catalogues.Needs, Protocol):
     """What the command takes from the application."""
-
-    @property
-    def catalogue(self) -> Catalogue:
-        """Where to look."""
-
-    @property
-    def output(self) -> Output:
-        """Where to answer."""
 
 
 def setup(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument("prefix", nargs="?", metavar="s3://BUCKET/PREFIX", help="where to look (default: all buckets)")
+    setup_catalogue(parser)
 
 
 def run(args: argparse.Namespace, app: Needs) -> Exit:
     """List."""
+    catalogue = chosen(args, app)
     if args.prefix is None:
-        return _list_buckets(app)
+        return _list_buckets(catalogue, app.output)
     target = targets.parse(args.prefix)
     if target.bucket is None:
         raise Usage(keys.printable(args.prefix), "names no bucket", "Write s3://bucket/prefix")
     count = 0
-    for listed in app.catalogue.ls(target.bucket, target.key):
+    for listed in catalogue.ls(target.bucket, target.key):
         _show(target.bucket, listed, app.output)
         count += 1
     if not count:
@@ -58,11 +54,11 @@ def run(args: argparse.Namespace, app: Needs) -> Exit:
     return Exit.DONE
 
 
-def _list_buckets(app: Needs) -> Exit:
-    for bucket in app.catalogue.buckets():
-        app.output.record({"bucket": bucket})
-        if not app.output.as_json:
-            app.output.text(targets.uri(bucket, b""))
+def _list_buckets(catalogue: Lookup, output: Output) -> Exit:
+    for bucket in catalogue.buckets():
+        output.record({"bucket": bucket})
+        if not output.as_json:
+            output.text(targets.uri(bucket, b""))
     return Exit.DONE
 
 

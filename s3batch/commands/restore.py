@@ -13,8 +13,10 @@ from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Protocol
 
-from s3batch.catalogue.contract import Catalogue, Entry
+from s3batch.catalogue.contract import Entry
 from s3batch.catalogue.targets import Resolution, parse, resolve
+from s3batch.commands import _catalogues
+from s3batch.commands._catalogues import chosen, setup_catalogue
 from s3batch.commands._moments import last_moment
 from s3batch.commands.requests import RestoreApp, exit_of, show, wait
 from s3batch.restore.cost import Estimate, Standing, dollars
@@ -41,12 +43,9 @@ examples:
 _NOTE_CHARACTERS = 500
 
 
-class _App(RestoreApp, Protocol):
+class _App(RestoreApp, _catalogues.Needs, Protocol):
     @property
     def settings(self) -> Settings: ...
-
-    @property
-    def catalogue(self) -> Catalogue: ...
 
 
 def setup(parser: argparse.ArgumentParser) -> None:
@@ -64,6 +63,7 @@ def setup(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-cost", type=_dollars, metavar="USD", help="refuse where the estimate is above this")
     parser.add_argument("--yes", action="store_true", help="do not ask for confirmation")
     parser.add_argument("--overwrite", action="store_true", help="replace files of the same name and other content")
+    setup_catalogue(parser)
 
 
 def run(args: argparse.Namespace, app: _App) -> Exit:
@@ -122,7 +122,8 @@ def _resolved(args: argparse.Namespace, app: _App) -> _Wanted:
         raise Usage("restore", "names nothing", "Give WHAT, or --from-file LIST")
     targets = [parse(name) for name in names]
     as_of = None if args.as_of is None else last_moment(args.as_of, app.now())
-    resolutions = tuple(resolve(app.catalogue, target, as_of, all_versions=args.all) for target in targets)
+    catalogue = chosen(args, app)
+    resolutions = tuple(resolve(catalogue, target, as_of, all_versions=args.all) for target in targets)
     # Asked for twice is wanted once: the price must not count it twice either.
     entries = {
         (entry.archive.ref, entry.member.offset, entry.member.key): entry for found in resolutions for entry in found.entries

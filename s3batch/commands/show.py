@@ -7,8 +7,10 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from s3batch.catalogue import by_hand, targets
-from s3batch.catalogue.contract import Catalogue, Entry
+from s3batch.catalogue.contract import Entry, Lookup
 from s3batch.catalogue.view import archive_object, entry_object, owner_object
+from s3batch.commands import _catalogues
+from s3batch.commands._catalogues import chosen, setup_catalogue
 from s3batch.model import ArchiveRecord
 from s3sync import keys
 from s3sync.errors import Exit, NotFound
@@ -24,34 +26,28 @@ examples:
 """
 
 
-class Needs(Protocol):
+class Needs(_catalogues.Needs, Protocol):
     """What the command takes from the application."""
-
-    @property
-    def catalogue(self) -> Catalogue:
-        """Where to look."""
-
-    @property
-    def output(self) -> Output:
-        """Where to answer."""
 
 
 def setup(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument("what", metavar="WHAT", help="a key or an archive")
     parser.add_argument("--members", action="store_true", help="of an archive: list its members too")
+    setup_catalogue(parser)
 
 
 def run(args: argparse.Namespace, app: Needs) -> Exit:
     """Look it up and show it."""
+    catalogue = chosen(args, app)
     target = targets.parse(args.what)
-    archive = targets.archive_of(app.catalogue, target)
+    archive = targets.archive_of(catalogue, target)
     if archive is not None:
-        _show_archive(archive, app.catalogue, app.output, with_members=args.members)
+        _show_archive(archive, catalogue, app.output, with_members=args.members)
         return Exit.DONE
     if target.kind is targets.Kind.PREFIX:
         raise NotFound(keys.printable(args.what), "is a prefix, not one key", "List it with `s3batch ls`")
-    found = targets.resolve(app.catalogue, target, all_versions=True)
+    found = targets.resolve(catalogue, target, all_versions=True)
     if found.ambiguous:
         return _show_candidates(found, app.output)
     if not found.entries:
@@ -61,7 +57,7 @@ def run(args: argparse.Namespace, app: Needs) -> Exit:
     return Exit.DONE
 
 
-def _show_archive(archive: ArchiveRecord, catalogue: Catalogue, output: Output, *, with_members: bool) -> None:
+def _show_archive(archive: ArchiveRecord, catalogue: Lookup, output: Output, *, with_members: bool) -> None:
     lines = [by_hand.manifest_line(archive), *by_hand.archive_lines(archive)]
     facts = archive_object(archive)
     output.record({**facts, "commands": lines})

@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Protocol
 
 from s3batch.catalogue import manifest as manifest_format
-from s3batch.catalogue.contract import manifest_ref
+from s3batch.catalogue.contract import Lookup, Query, manifest_ref
 from s3batch.catalogue.sqlite import SqliteCatalogue
 from s3batch.model import ArchiveRecord, Member
 from s3sync.store.contract import ObjectRef, StorageClass
@@ -62,9 +63,14 @@ def record(batch: str, count: int, *, bucket: str = "bucket", day: float = 0, si
     )
 
 
-def add(
-    catalogue: SqliteCatalogue, batch: str, inside: Iterable[Member], *, bucket: str = "bucket", day: float = 0
-) -> ArchiveRecord:
+class Addable(Lookup, Protocol):
+    """A catalogue that tests can fill."""
+
+    def add(self, record: ArchiveRecord, members: Iterable[Member]) -> None:
+        """Insert an archive with all its members."""
+
+
+def add(catalogue: Addable, batch: str, inside: Iterable[Member], *, bucket: str = "bucket", day: float = 0) -> ArchiveRecord:
     """Catalogue an archive and return its record."""
     listed = list(inside)
     made = record(batch, len(listed), bucket=bucket, day=day)
@@ -104,3 +110,24 @@ def contents(catalogue: SqliteCatalogue) -> list[tuple[ArchiveRecord, list[Membe
         (archive, [entry.member for entry in catalogue.members(ref.bucket, ref.key)])
         for ref, archive in sorted(known.items(), key=lambda item: str(item[0]))
     ]
+
+
+def found(catalogue: Lookup, *words: str, **bounds: object) -> list[str]:
+    """Return the keys of all pages of a search."""
+    return [key for page in pages(catalogue, Query(words=words, **bounds)) for key in page]  # type: ignore[arg-type]
+
+
+def pages(catalogue: Lookup, query: Query) -> list[list[str]]:
+    """Return the keys of each page."""
+    read = []
+    while True:
+        page = catalogue.find(query)
+        read.append([entry.member.key.decode(errors="replace") for entry in page.entries])
+        if page.next is None:
+            return read
+        query = replace(query, after=page.next)
+
+
+def listed(catalogue: Lookup, prefix: str = "", bucket: str = "bucket") -> list[tuple[bytes, int]]:
+    """Return the keys of a listing, each with the number of its versions."""
+    return [(one.key, one.versions) for one in catalogue.ls(bucket, prefix.encode())]

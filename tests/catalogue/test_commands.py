@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
+from s3batch.catalogue.contract import Lookup
 from s3batch.catalogue.sqlite import SqliteCatalogue
 from s3batch.commands import find, ls, rebuild, show
 from s3batch.commands._moments import first_moment, last_moment
+from s3batch.settings import Where
 from s3sync.errors import Exit, NotFound, Usage
 from s3sync.events import Listener, silent
 from s3sync.output import Output
@@ -29,6 +31,7 @@ class Settings:
 
     buckets: tuple[str, ...] | None = None
     manifest_bucket: str | None = None
+    catalogue: Where = Where.AUTO
 
 
 @dataclass
@@ -40,6 +43,7 @@ class App:
     store: MemoryStore = field(default_factory=lambda: MemoryStore(FakeClock(BEGIN), buckets=("bucket", "other")))
     settings: Settings = field(default_factory=Settings)
     listener: Listener = silent
+    fleet: Lookup | None = None
 
     def now(self) -> datetime:
         return BEGIN + timedelta(days=10)

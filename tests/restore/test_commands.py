@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from s3batch.catalogue.contract import Entry
+from s3batch.catalogue.contract import Entry, Lookup
 from s3batch.catalogue.sqlite import SqliteCatalogue
 from s3batch.commands import requests, restore
 from s3batch.restore.engine import RestoreEngine
@@ -43,6 +43,7 @@ class Desk:
     as_json: bool = True
     interrupt_after: int | None = None
     slept: int = 0
+    fleet: Lookup | None = None
 
     @property
     def output(self) -> Output:

@@ -12,8 +12,8 @@ from s3sync.errors import Exit
 
 
 def setup(group: argparse._ArgumentGroup) -> None:
-    """Add the arguments."""
-    group.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    """Add nothing: it has no arguments of its own."""
+    del group
 
 
 def run(args: argparse.Namespace, app: App, cluster: OpenSearchCluster) -> Exit:
