@@ -41,6 +41,7 @@ PROGRAM = frontdoor.Program(
         "show",
         "rebuild",
         "index",
+        "dashboards",
         "restore",
         "requests",
         "status",
