@@ -40,6 +40,7 @@ PROGRAM = frontdoor.Program(
         "ls",
         "show",
         "rebuild",
+        "import-legacy",
         "index",
         "dashboards",
         "restore",
