@@ -12,6 +12,7 @@ from functools import cached_property
 from sqlite3 import Connection
 
 from s3batch import __version__
+from s3batch.catalogue.board import Board
 from s3batch.catalogue.documents import month_of
 from s3batch.catalogue.drain import Drain
 from s3batch.catalogue.fleet import FleetIndex
@@ -22,6 +23,10 @@ from s3batch.catalogue.outbox import Outbox, enqueue
 from s3batch.catalogue.reach import reach_of
 from s3batch.catalogue.sqlite import SqliteCatalogue
 from s3batch.model import Reservation
+from s3batch.operate.attention import needs_a_person
+from s3batch.operate.pinning import Pinning, Sources
+from s3batch.operate.records import Records
+from s3batch.operate.status import Question, status
 from s3batch.pack.accepted import AcceptedFiles
 from s3batch.pack.agent import Clocks, PackAgent
 from s3batch.pack.journal import PackJournal
@@ -35,6 +40,7 @@ from s3batch.pack.unreleased import UnreleasedFiles
 from s3batch.pack.workers import WorkerPool
 from s3batch.pack.yard import Yard
 from s3batch.restore.engine import RestoreEngine, Setup
+from s3batch.restore.summary import latest_requests
 from s3batch.restore.thaw import Pace
 from s3batch.settings import Settings
 from s3sync.backoff import Backoff
@@ -233,6 +239,39 @@ class App(Wiring):
             listener=self.listener,
             stopping=self.stop,
         )
+
+    def pinning(self) -> Pinning | None:
+        """Return what keeps this host's cards on the board; None where no index is configured."""
+        return None if self.cluster is None else self.pinning_to(self.cluster)
+
+    def pinning_to(self, cluster: OpenSearchCluster) -> Pinning:
+        """Return what keeps this host's cards on the board in `cluster`."""
+        sources = Sources(
+            requests=lambda: latest_requests(self.journal_db),
+            attention=self._attention,
+            behind=Outbox(self.journal_db).behind,
+        )
+        return Pinning(Board(cluster), sources, self.host, self.listener)
+
+    def _attention(self) -> list[str]:
+        """Return what needs a person, as far as that shows without a walk through the drop zone."""
+        question = Question(
+            standards=self.standards,
+            limits=self.limits,
+            state=self.settings.state,
+            spool_limit=self.settings.spool_limit,
+            scan_interval=self.settings.scan_interval,
+            now=self.now(),
+            walk=False,
+        )
+        records = Records(
+            spool=self.settings.spool,
+            db=self.journal_db,
+            journal=self.journal,
+            unreleased=self.unreleased,
+            outbox=Outbox(self.journal_db),
+        )
+        return needs_a_person(status(self.zone, records, question))
 
     def _steps(self) -> Steps:
         return Steps(

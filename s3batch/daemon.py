@@ -18,6 +18,7 @@ from datetime import timedelta
 
 from s3batch.app import App
 from s3batch.catalogue.drain import Drain
+from s3batch.operate.pinning import Pinning
 from s3batch.pack.tally import Tally
 from s3batch.restore.engine import RestoreEngine
 from s3batch.settings import Duty
@@ -55,6 +56,9 @@ def run_once(app: App) -> tuple[Tally, Exit]:
             codes.append(Exit.INDEX_BEHIND if behind else Exit.DONE)
         if Duty.RESTORE in duties and not app.stop():
             app.agents_restore_engine().advance()
+        pinning = app.pinning() if Duty.INDEX in duties else None
+        if pinning is not None and not app.stop():
+            pinning.keep(app.now())
     return tally, gravest(codes)
 
 
@@ -68,9 +72,9 @@ def run(app: App) -> Exit:
         if Duty.RESTORE in duties:
             engine = app.agents_restore_engine()
             side.begin("restore", RESTORE_INTERVAL, lambda: _advance(app, engine))
-        drain = app.drain() if Duty.INDEX in duties else None
-        if drain is not None:
-            side.begin("index", INDEX_INTERVAL, lambda: _drain(app, drain))
+        drain, pinning = (app.drain(), app.pinning()) if Duty.INDEX in duties else (None, None)
+        if drain is not None and pinning is not None:
+            side.begin("index", INDEX_INTERVAL, lambda: _drain(app, drain, pinning))
         if Duty.PACK in duties:
             _pack(app)
         else:
@@ -95,8 +99,9 @@ def _advance(app: App, engine: RestoreEngine) -> Idle:
     return Idle(None if due is None else max(0.0, (due - app.now()).total_seconds()))
 
 
-def _drain(app: App, drain: Drain) -> Idle:
-    drain.drain(app.now())
+def _drain(app: App, drain: Drain, pinning: Pinning) -> Idle:
+    if drain.drain(app.now()).failure is None:  # where the index is away, so is the board
+        pinning.keep(app.now())
     return Idle()
 
 

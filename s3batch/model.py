@@ -17,6 +17,14 @@ from s3sync.dropzone.candidate import Candidates, Identity
 from s3sync.store.contract import ObjectRef, StorageClass
 from s3sync.store.proof import Proof
 
+IMPORTED = "imported-"
+"""How the batch ids of archives begin that another program made: their objects bear no mark."""
+
+
+def mark_of(batch: str) -> str | None:
+    """Return the mark that the object of a batch bears, None where it bears none."""
+    return None if batch.startswith(IMPORTED) else batch
+
 
 class Closed(StrEnum):
     """Why a batch was closed."""

@@ -121,6 +121,11 @@ class Settings(CommonSettings):
         None,
         description="SHA-256 fingerprint of OpenSearch's own certificate, which is then trusted, and no other is.",
     )
+    dashboards_url: values.Url | None = Field(
+        None,
+        description="OpenSearch Dashboards, for `s3batch dashboards import`: its URL with base path, name and password where it"
+        " wants them.",
+    )
     opensearch_aws_region: values.Host | None = Field(
         None,
         description="Sign requests for Amazon OpenSearch Service in this region, with AWS's own credentials."

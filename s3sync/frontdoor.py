@@ -68,7 +68,7 @@ class Program:
 
     def command(self, name: str) -> Command:
         """Import the module of one command."""
-        return cast(Command, importlib.import_module(f"{self.name}.commands.{name}"))
+        return cast(Command, importlib.import_module(f"{self.name}.commands.{name.replace('-', '_')}"))
 
     @property
     def settings_file(self) -> str:

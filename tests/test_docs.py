@@ -68,7 +68,7 @@ def test_help_names_every_command_and_exit_code(program: Program, capsys: pytest
     front_door(program, ["--help"])
     said = capsys.readouterr().out
 
-    assert set() == set(program.commands) - set(re.findall(r"^  ([a-z]+)  ", said, re.MULTILINE))
+    assert set() == set(program.commands) - set(re.findall(r"^  ([a-z-]+)  ", said, re.MULTILINE))
     assert {str(int(code)) for code in EXIT_MEANINGS} == set(re.findall(r"^ +(\d+)  ", said, re.MULTILINE))
 
 

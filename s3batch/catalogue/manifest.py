@@ -31,7 +31,7 @@ from typing import BinaryIO
 from s3batch.catalogue.contract import manifest_ref
 from s3batch.catalogue.jsonstream import ArrayDocument
 from s3batch.catalogue.manifest_fields import VERSION, Previous, clamped_ns, member_from, plain, record_from
-from s3batch.model import ArchiveRecord, Member
+from s3batch.model import ArchiveRecord, Member, mark_of
 from s3sync import keys
 from s3sync.errors import Permanent
 from s3sync.store.contract import ObjectRef, Reads
@@ -105,11 +105,13 @@ def believe(store: Reads, manifest: Manifest, ref: ObjectRef) -> None:
     info = store.head(record.ref)
     if info is None:
         raise _refused(ref, f"its archive {keys.printable(str(record.ref))} is not there")
-    pairs = (
-        (BATCH_MARK, info.metadata.get(BATCH_MARK), record.batch),
+    mark = mark_of(record.batch)
+    pairs: list[tuple[str, object, object]] = [
+        (BATCH_MARK, info.metadata.get(BATCH_MARK), mark),
         ("size", info.size, record.size),
-        ("CRC64NVME", info.crc64nvme, record.crc64nvme),
-    )
+    ]
+    if mark is not None or (info.crc64nvme is not None and info.checksum_type == "FULL_OBJECT"):
+        pairs.append(("CRC64NVME", info.crc64nvme, record.crc64nvme))  # an imported one may be older than that checksum
     wrong = [f"{what} is {seen} instead of {wanted}" for what, seen, wanted in pairs if seen != wanted]
     if wrong:
         raise _refused(ref, "its archive differs: " + "; ".join(wrong))

@@ -16,6 +16,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Protocol, Self
 
+from s3batch.model import mark_of
 from s3batch.restore.requests import Part
 from s3batch.restore.thaw import Thaw
 from s3sync import keys
@@ -77,7 +78,7 @@ def confirm(thaw: Thaw, info: ObjectInfo | None) -> ObjectInfo:
         raise Missing(str(thaw.ref), "is not there (any more)", "Look for it in the bucket's versions and replicas")
     pairs: list[tuple[str, object, object]] = [
         ("size", info.size, thaw.size),
-        (BATCH_MARK, info.metadata.get(BATCH_MARK), thaw.batch),
+        (BATCH_MARK, info.metadata.get(BATCH_MARK), mark_of(thaw.batch)),
     ]
     if info.crc64nvme is not None and info.checksum_type == "FULL_OBJECT":
         pairs.append(("CRC64NVME", info.crc64nvme, thaw.crc64nvme))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from s3batch.restore.requests import LEAST_ADVANCED_FIRST, State
+from s3batch.restore.request_journal import Requests
+from s3batch.restore.requests import LEAST_ADVANCED_FIRST, Request, State
 from s3sync.statedb import StateDb
 
 _PRESENT = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'parts'"
@@ -21,3 +22,11 @@ def requests_by_state(db: StateDb) -> dict[State, int]:
             state = State(name)
             least[request] = min(least.get(request, state), state, key=LEAST_ADVANCED_FIRST.index)
     return dict(Counter(least.values()))
+
+
+def latest_requests(db: StateDb, limit: int = 500) -> list[Request]:
+    """Return the latest requests, newest first; none where nobody has ever filed one."""
+    with db.read() as connection:
+        if connection.execute(_PRESENT).fetchone() is None:
+            return []
+    return Requests(db).newest_first(limit)

@@ -8,6 +8,7 @@ import pytest
 
 from s3batch.catalogue import template
 from s3batch.catalogue.arrange import arrange
+from s3batch.catalogue.board import Board, Card
 from s3batch.operate.findings import Level
 from s3batch.operate.look_search import look_at_search
 from tests.catalogue.fleet_world import world
@@ -28,6 +29,7 @@ def test_least_rights_are_enough(opensearch_secure: SecureNode, tmp_path: Path) 
 
         assert "refuses us (401)" in str(failed.behind.why)
         assert host.whole()
+        Board(host.cluster).pin([Card("host:h", {"kind": "host", "host": "h"})], 1)
         assert ["templates"] == [problem.subject for problem in arrange(host.cluster).problems]
         host.cluster.close()
     assert _looked(opensearch_secure, "agent") == {"templates": Level.WARNING} | dict.fromkeys(

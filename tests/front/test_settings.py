@@ -125,6 +125,7 @@ def test_every_setting_can_be_given_as_a_variable() -> None:
         "OPENSEARCH_URL": "https://search.example.org:9200/base",
         "OPENSEARCH_CA": "/etc/ssl/search.pem",
         "OPENSEARCH_FINGERPRINT": "0123456789abcdef" * 4,
+        "DASHBOARDS_URL": "https://boards.example.org/base",
         "OPENSEARCH_AWS_REGION": "eu-west-1",
         "IGNORE": "*.upload,_*",
         "BUILD_WORKERS": "3",

@@ -68,7 +68,16 @@ ROLES = {
                     "indices:data/write/index",
                     "indices:data/write/bulk*",
                 ],
-            }
+            },
+            {
+                "index_patterns": ["s3batch-requests"],
+                "allowed_actions": [
+                    "indices:admin/create",
+                    "indices:admin/get",
+                    "indices:data/write/index",
+                    "indices:data/write/bulk*",
+                ],
+            },
         ],
     },
     "s3batch_reader": {

@@ -1,0 +1,1 @@
+"""Dashboards: what is shipped is whole, asks for what is there, and arrives."""
