@@ -171,7 +171,9 @@ def test_what_is_wrong_with_one_stops_no_other(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"no gzip", gzip.compress(b"{}"), gzip.compress(b"[1")[:-9], gzip.compress(b"[" * 100_000)]
+    "body",
+    [b"", b"no gzip", gzip.compress(b"{}"), gzip.compress(b"[1")[:-9], gzip.compress(b"[" * 100_000)],
+    ids=["empty", "no gzip", "no list", "torn", "nested without end"],
 )
 def test_a_manifest_that_is_none_is_named(desk: Desk, body: bytes) -> None:
     """Nothing is imported on a guess."""
