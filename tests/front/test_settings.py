@@ -128,6 +128,7 @@ def test_every_setting_can_be_given_as_a_variable() -> None:
         "DASHBOARDS_URL": "https://boards.example.org/base",
         "OPENSEARCH_AWS_REGION": "eu-west-1",
         "IGNORE": "*.upload,_*",
+        "CATALOGUE": "opensearch",
         "BUILD_WORKERS": "3",
         "UPLOAD_THREADS": "5",
         "RELEASE_THREADS": "6",
