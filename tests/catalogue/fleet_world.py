@@ -94,7 +94,9 @@ class World:
         with self.cluster.held(ALIAS) as pit:
             after: tuple[object, ...] = ()
             while True:
-                body: dict[str, object] = {"size": 5_000, "sort": ["archive", "offset"], "track_total_hits": False}
+                # A stranger's index in the alias has no such fields, and shall spoil no comparison.
+                sort = [{name: {"unmapped_type": kind}} for name, kind in (("archive", "keyword"), ("offset", "long"))]
+                body: dict[str, object] = {"size": 5_000, "sort": sort, "track_total_hits": False}
                 page = self.cluster.search(ALIAS, body | ({"search_after": after} if after else {}), pit=pit)
                 if not page.hits:
                     return found
