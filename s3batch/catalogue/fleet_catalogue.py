@@ -20,7 +20,7 @@ from s3batch.catalogue import fleet_find
 from s3batch.catalogue.cluster import Json, Searches
 from s3batch.catalogue.contract import Entry, Listed, Page, Query
 from s3batch.catalogue.fleet_read import BY_KEY, BY_PLACE, NEWEST_FIRST, PAGE, DocumentLeftOut, Reader
-from s3batch.catalogue.listing import after_prefix, first_text, folder_of, without_twins
+from s3batch.catalogue.listing import first_text, up_to_folder, without_twins
 from s3batch.catalogue.template import ALIAS
 from s3batch.model import ArchiveRecord
 from s3sync import keys
@@ -50,16 +50,9 @@ class FleetCatalogue:
         odd = self._odd(bucket, prefix, None)
         low: bytes | None = prefix
         while low is not None:
-            start, folder = low, None
-            plain = self._plain(bucket, prefix, start, None, _FIRST_LS_ROWS)
-            for versions in _merged(plain, (group for group in odd if _key_of(group[0]) >= start)):
-                newest = versions[0]
-                folder = folder_of(newest.member.key, prefix)
-                if folder is not None:
-                    yield Listed(folder, None, 0)
-                    break
-                yield Listed(newest.member.key, newest, len(versions))
-            low = None if folder is None else after_prefix(folder)
+            plain = self._plain(bucket, prefix, low, None, _FIRST_LS_ROWS)
+            left = [group for group in odd if _key_of(group[0]) >= low]
+            low = yield from up_to_folder(_merged(plain, left), prefix)
 
     def buckets(self) -> list[str]:
         """See the contract."""

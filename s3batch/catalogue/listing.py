@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable, Sequence
 
-from s3batch.catalogue.contract import Entry
+from s3batch.catalogue.contract import Entry, Listed
 from s3sync import keys
 
 _BEYOND_ALL_KEYS = b"\xff" * (keys.MAX_KEY_BYTES + 1)
@@ -24,6 +24,21 @@ def folder_of(key: bytes, prefix: bytes) -> bytes | None:
     """Return the folder directly below `prefix` that `key` lies in, or None where it lies in none."""
     slash = key.find(b"/", len(prefix))
     return None if slash < 0 else key[: slash + 1]
+
+
+def up_to_folder(keys_found: Iterable[Sequence[Entry]], prefix: bytes) -> Generator[Listed, None, bytes | None]:
+    """Yield keys (each its versions, newest first) as listed directly below `prefix`, up to the first folder and with it.
+
+    Returns where to go on, behind everything in that folder, and None where there was none.
+    """
+    for versions in keys_found:
+        newest = versions[0]
+        folder = folder_of(newest.member.key, prefix)
+        if folder is not None:
+            yield Listed(folder, None, 0)
+            return after_prefix(folder)
+        yield Listed(newest.member.key, newest, len(versions))
+    return None
 
 
 def without_twins(newest_first: Iterable[Entry]) -> list[Entry]:

@@ -16,7 +16,7 @@ from sqlite3 import Connection
 
 from s3batch.catalogue import sqlite_find
 from s3batch.catalogue.contract import Entry, Listed, Page, Query
-from s3batch.catalogue.listing import after_prefix, folder_of, without_twins
+from s3batch.catalogue.listing import after_prefix, up_to_folder, without_twins
 from s3batch.catalogue.sqlite_add import forget, insert, number_of_batch
 from s3batch.catalogue.sqlite_rows import (
     ARCHIVE_QUERY,
@@ -122,15 +122,7 @@ class SqliteCatalogue:
         high = after_prefix(prefix)
         low: bytes | None = prefix
         while low is not None:
-            folder = None
-            for versions in self._keys(bucket, low, high, None, rows=_FIRST_LS_ROWS):
-                newest = versions[0]
-                folder = folder_of(newest.member.key, prefix)
-                if folder is not None:
-                    yield Listed(folder, None, 0)
-                    break
-                yield Listed(newest.member.key, newest, len(versions))
-            low = None if folder is None else after_prefix(folder)
+            low = yield from up_to_folder(self._keys(bucket, low, high, None, rows=_FIRST_LS_ROWS), prefix)
 
     def buckets(self) -> list[str]:
         """See the contract."""

@@ -21,7 +21,7 @@ from s3batch.catalogue import manifest as manifest_format
 from s3batch.catalogue.contract import Catalogue, manifest_ref
 from s3batch.catalogue.manifest_source import fetch
 from s3batch.legacy.sources import folder, identity
-from s3batch.legacy.tarscan import LeftOut, TarFile, TarScan
+from s3batch.legacy.tarscan import LeftOut, TarScan
 from s3batch.model import IMPORTED, ArchiveRecord, Member, Reservation
 from s3sync.errors import Permanent
 from s3sync.keys import MAX_KEY_BYTES, printable
@@ -127,7 +127,7 @@ class Importer:
             with self._store.read(info.ref, offset=0, length=info.size, etag=info.etag) as chunks:
                 scan = TarScan(iter(chunks), info.size)
                 for entry in scan.entries():
-                    one = _member(entry, before) if isinstance(entry, TarFile) else entry
+                    one = _keyed(entry, before) if isinstance(entry, Member) else entry
                     if isinstance(one, Member):
                         members.append(one)
                     else:
@@ -178,22 +178,12 @@ class Importer:
         )
 
 
-def _member(entry: TarFile, before: bytes) -> Member | LeftOut:
-    key = before + entry.name
-    if not entry.name or b"\0" in key or len(key) > MAX_KEY_BYTES:
-        return LeftOut(entry.name, "a name that is no key")
-    return Member(
-        key=key,
-        offset=entry.offset,
-        size=entry.size,
-        sha256=entry.sha256,
-        mtime_ns=entry.mtime_ns,
-        mode=entry.mode,
-        uid=entry.uid,
-        gid=entry.gid,
-        user=entry.user,
-        group=entry.group,
-    )
+def _keyed(member: Member, before: bytes) -> Member | LeftOut:
+    """Return the member under its full key, where its name makes one."""
+    key = before + member.key
+    if not member.key or b"\0" in key or len(key) > MAX_KEY_BYTES:
+        return LeftOut(member.key, "a name that is no key")
+    return member._replace(key=key)
 
 
 def _record(reservation: Reservation, info: ObjectInfo, crc64nvme: str, members: int) -> ArchiveRecord:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
 from s3batch.catalogue.manifest_fields import clamped_ns
+from s3batch.model import Member
 from s3sync.store.checksum import Crc64Nvme
 
 BLOCK = 512
@@ -33,22 +34,6 @@ _KINDS = {
     b"S": "a sparse file",
 }
 _NUMBER_OFFSETS = {"mode": (100, 108), "uid": (108, 116), "gid": (116, 124), "size": (124, 136), "mtime": (136, 148)}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TarFile:
-    """One ordinary file. `name` is raw; `offset` is where its bytes begin."""
-
-    name: bytes
-    offset: int
-    size: int
-    sha256: str
-    mtime_ns: int
-    mode: int
-    uid: int
-    gid: int
-    user: str
-    group: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +60,8 @@ class TarScan:
         """The checksum of all bytes read so far."""
         return self._crc.base64()
 
-    def entries(self) -> Iterator[TarFile | LeftOut]:
-        """Yield what is in it. Raises `ValueError` with a phrase, and what reading raises."""
+    def entries(self) -> Iterator[Member | LeftOut]:
+        """Yield what is in it, members under their names there. Raises `ValueError` with a phrase, and what reading raises."""
         shared: dict[bytes, bytes] = {}
         own: dict[bytes, bytes] = {}
         while (header := self._block()) != _NOTHING:
@@ -93,7 +78,7 @@ class TarScan:
             own = {}
         self._take(self._size - self._at, lambda _bytes: None)
 
-    def _entry(self, header: bytes, kind: bytes, numbers: dict[str, int], said: dict[bytes, bytes]) -> TarFile | LeftOut:
+    def _entry(self, header: bytes, kind: bytes, numbers: dict[str, int], said: dict[bytes, bytes]) -> Member | LeftOut:
         name = said.get(b"path") or _name(header)
         if any(key.startswith(b"GNU.sparse") for key in said):
             kind = b"S"
@@ -106,8 +91,8 @@ class TarScan:
             self._take(-size % BLOCK, lambda _bytes: None)
         if kind not in _FILE or (kind != b"7" and name.endswith(b"/")):
             return LeftOut(name, _KINDS.get(kind, "a folder" if kind in _FILE else "of a kind that is not known"))
-        return TarFile(
-            name=name,
+        return Member(
+            key=name,
             offset=offset,
             size=size,
             sha256=digest.hexdigest(),

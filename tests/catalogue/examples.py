@@ -13,13 +13,26 @@ from typing import Protocol
 from s3batch.catalogue import manifest as manifest_format
 from s3batch.catalogue.contract import Lookup, Query, manifest_ref
 from s3batch.catalogue.sqlite import SqliteCatalogue
-from s3batch.model import ArchiveRecord, Member
+from s3batch.model import ArchiveRecord, Member, Reservation
 from s3sync.store.contract import ObjectRef, StorageClass
 from s3sync.store.proof import BATCH_MARK
 from tests.doubles.memory_store import MemoryStore
 
 BEGIN = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 CRC = "AAAAAAAAAAA="
+
+
+def reserved(archive: ArchiveRecord) -> Reservation:
+    """Return what the pack journal knows of an archive."""
+    return Reservation(
+        id=archive.batch,
+        archive=archive.ref,
+        manifest=archive.manifest,
+        created=archive.created,
+        storage_class=archive.storage_class,
+        host=archive.host,
+        tool=archive.tool,
+    )
 
 
 def members(*keys: str | bytes, content: str = "", size: int = 100) -> list[Member]:

@@ -18,10 +18,10 @@ from s3batch.catalogue.manifest_source import ManifestSource, fetch
 from s3batch.catalogue.opensearch import OpenSearchCluster, Reach
 from s3batch.catalogue.outbox import Outbox, enqueue
 from s3batch.catalogue.template import ALIAS
-from s3batch.model import ArchiveRecord, Reservation
+from s3batch.model import ArchiveRecord
 from s3sync.events import Event
 from s3sync.statedb import StateDb
-from tests.catalogue.examples import BEGIN, members, stored
+from tests.catalogue.examples import BEGIN, members, reserved, stored
 from tests.doubles.clock import FakeClock
 from tests.doubles.memory_store import MemoryStore
 
@@ -51,7 +51,7 @@ class World:
             self.outbox,
             ManifestSource(self.store, self.spool),
             FleetIndex(self.cluster),
-            archives_of=lambda index: [_reserved(one) for one in self.archives if index_of(one.created) == index],
+            archives_of=lambda index: [reserved(one) for one in self.archives if index_of(one.created) == index],
             listener=self.told.append,
             jitter=lambda _longest: 0.0,
         )
@@ -61,7 +61,7 @@ class World:
         made = stored(self.store, batch, members(*(f"{batch}/{number:06}.bin" for number in range(count))), day=day)
         self.archives.append(made)
         with self.db.write() as connection:
-            enqueue(connection, _reserved(made))
+            enqueue(connection, reserved(made))
         return made
 
     def drain(self, after: timedelta = timedelta(minutes=10)) -> DrainReport:
@@ -117,15 +117,3 @@ def world(folder: Path, endpoint: str, *, timeout_seconds: float = 20, ca: Path 
     with StateDb.open(folder / "journal.db") as db:
         yield World(db, MemoryStore(FakeClock(BEGIN)), folder / "spool", cluster)
     cluster.close()
-
-
-def _reserved(archive: ArchiveRecord) -> Reservation:
-    return Reservation(
-        id=archive.batch,
-        archive=archive.ref,
-        manifest=archive.manifest,
-        created=archive.created,
-        storage_class=archive.storage_class,
-        host=archive.host,
-        tool=archive.tool,
-    )

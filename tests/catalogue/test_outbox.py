@@ -28,7 +28,7 @@ from s3sync.errors import Transient
 from s3sync.events import Event
 from s3sync.statedb import StateDb
 from s3sync.store.contract import ObjectRef
-from tests.catalogue.examples import BEGIN, members, record, stored
+from tests.catalogue.examples import BEGIN, members, record, reserved, stored
 from tests.doubles.clock import FakeClock
 from tests.doubles.http_server import LOST, Asked, Reply
 from tests.doubles.memory_store import MemoryStore
@@ -95,19 +95,6 @@ class Room:
 
     def _stopping(self) -> bool:
         return self.stop_after is not None and len(self.server.bulks) >= self.stop_after
-
-
-def reserved(archive: ArchiveRecord) -> Reservation:
-    """Return what the pack journal knows of an archive."""
-    return Reservation(
-        id=archive.batch,
-        archive=archive.ref,
-        manifest=archive.manifest,
-        created=archive.created,
-        storage_class=archive.storage_class,
-        host=archive.host,
-        tool=archive.tool,
-    )
 
 
 @pytest.fixture

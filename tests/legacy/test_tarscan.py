@@ -11,7 +11,8 @@ from contextlib import suppress
 
 import pytest
 
-from s3batch.legacy.tarscan import LeftOut, TarFile, TarScan
+from s3batch.legacy.tarscan import LeftOut, TarScan
+from s3batch.model import Member
 from s3sync.store.checksum import crc64nvme_base64
 
 FILES = {
@@ -35,7 +36,7 @@ def tar(files: dict[str, bytes] = FILES, *, kind: int = tarfile.PAX_FORMAT, mtim
     return out.getvalue()
 
 
-def scanned(data: bytes, chunk: int = 333) -> tuple[list[TarFile | LeftOut], str]:
+def scanned(data: bytes, chunk: int = 333) -> tuple[list[Member | LeftOut], str]:
     """Return what is in a tar that comes in small chunks, and the checksum."""
     chunks: Iterator[bytes] = (data[at : at + chunk] for at in range(0, len(data), chunk))
     scan = TarScan(chunks, len(data))
@@ -48,9 +49,9 @@ def test_finds_every_file_where_it_lies(kind: int, chunk: int) -> None:
     """Names, places, digests and times, whatever the pieces it is read in; and the checksum of the whole."""
     data = tar(kind=kind)
     found, crc = scanned(data, chunk)
-    files = [one for one in found if isinstance(one, TarFile)]
+    files = [one for one in found if isinstance(one, Member)]
 
-    assert [name.encode("utf-8", "surrogateescape") for name in FILES] == [one.name for one in files]
+    assert [name.encode("utf-8", "surrogateescape") for name in FILES] == [one.key for one in files]
     assert list(FILES.values()) == [data[one.offset : one.offset + one.size] for one in files]
     assert [hashlib.sha256(content).hexdigest() for content in FILES.values()] == [one.sha256 for one in files]
     fraction = 250_000_000 if kind == tarfile.PAX_FORMAT else 0
@@ -67,7 +68,7 @@ def test_large_numbers_are_read_in_base_256() -> None:
         made.addfile(info)
     (one,) = scanned(out.getvalue())[0]
 
-    assert isinstance(one, TarFile)
+    assert isinstance(one, Member)
     assert (2**31, 0) == (one.uid, one.mtime_ns)
 
 

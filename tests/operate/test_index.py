@@ -11,9 +11,9 @@ from s3batch.catalogue.documents import documents_of
 from s3batch.catalogue.manifest import render
 from s3batch.catalogue.opensearch import OpenSearchCluster
 from s3batch.catalogue.outbox import Outbox, Waiting, enqueue
-from s3batch.model import ArchiveRecord, Reservation
+from s3batch.model import ArchiveRecord
 from s3sync.errors import Exit, Usage
-from tests.catalogue.examples import members, record
+from tests.catalogue.examples import members, record, reserved
 from tests.operate.conftest import Host
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
@@ -95,17 +95,8 @@ def test_behind_where_nobody_answers(host: Host) -> None:
 
 def refuse(outbox: Outbox, archive: ArchiveRecord) -> None:
     """Have the only document of an archive refused."""
-    reservation = Reservation(
-        id=archive.batch,
-        archive=archive.ref,
-        manifest=archive.manifest,
-        created=archive.created,
-        storage_class=archive.storage_class,
-        host=archive.host,
-        tool=archive.tool,
-    )
     with outbox._db.write() as connection:
-        enqueue(connection, reservation)
+        enqueue(connection, reserved(archive))
     waiting = outbox.next_due(archive.created, ())
     assert isinstance(waiting, Waiting)
     document = documents_of(Entry(members("in/odd")[0], archive), 0)
