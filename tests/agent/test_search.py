@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from s3batch.catalogue.opensearch import OpenSearchCluster
 from tests.agent.test_process import PATIENCE_SECONDS, Host, eventually, host
 from tests.live.opensearch import SECOND, Node, free_port
 from tests.live.parts import LiveParts
@@ -48,6 +49,45 @@ def test_node_that_is_down_delays_nothing_but_the_search(host: Host, live_parts:
     assert "cannot be reached" in for_people["text"]
     assert (0, None) == (index["archives_behind"], index["away"])
     assert ["one", "two"] == [hit.source["key"] for hit in hits]
+
+
+def test_restore_on_a_host_that_has_nothing(host: Host, opensearch: OpenSearchCluster, tmp_path: Path) -> None:
+    """A file archived here is found and brought back on a host with an empty state folder, after a rebuild of the index too."""
+    host.environment |= {"S3BATCH_OPENSEARCH_URL": opensearch.reach.urls[0], "S3BATCH_STORAGE_CLASS": "STANDARD"}
+    (host.zone / "bucket" / "in").mkdir()
+    (host.zone / "bucket" / "in" / "caf\udce9.txt").write_bytes(b"content")
+    time.sleep(1.1)
+    assert 0 == _said(host, "run", "--once")[0]
+    opensearch.refresh("s3-batch")
+
+    other = {"S3BATCH_STATE": str(tmp_path / "empty"), "S3BATCH_FOLDER": str(tmp_path / "no-zone")}
+    (tmp_path / "no-zone").mkdir()
+    host.environment |= other
+    for place in ("first", "second"):
+        code, found = _said(host, "find", "CAF", "--catalogue", "opensearch")
+        assert (0, "aW4vY2Fm6S50eHQ=") == (code, found["key_base64"])
+        assert 4 == _said(host, "find", "CAF", as_json=False)[0]
+        what = "s3://bucket/base64:aW4vY2Fm6S50eHQ="
+        words = ["restore", what, "--to", str(tmp_path / place), "--catalogue", "opensearch", "--wait"]
+        assert 0 == _said(host, *words)[0]
+        assert b"content" == (tmp_path / place / "bucket" / "in" / "caf\udce9.txt").read_bytes()
+        code, rebuilt = _said(host, "index", "rebuild")
+        assert (0, True) == (code, rebuilt["swapped"])
+        assert 0 == _said(host, "index", "verify")[0]
+
+
+def test_auto_says_that_the_fleet_may_know_more(host: Host) -> None:
+    """Where a fleet's index is configured, this host's catalogue answers, nobody is asked, and the other one is named."""
+    told = "the fleet's may know more: --catalogue opensearch"
+    silent, local = host.start("find", "x"), host.start("find", "x", "--catalogue", "opensearch")
+    assert (4, False) == (silent.wait(PATIENCE_SECONDS), told in silent.communicate()[1])
+    assert (2, True) == (local.wait(PATIENCE_SECONDS), "no OpenSearch is configured" in local.communicate()[1])
+    away = {"S3BATCH_OPENSEARCH_URL": f"http://127.0.0.1:{free_port()}"}
+    auto, named = host.start("find", "x", **away), host.start("find", "x", **away, S3BATCH_CATALOGUE="local")
+    assert (4, True) == (auto.wait(PATIENCE_SECONDS), told in auto.communicate()[1])
+    assert (4, False) == (named.wait(PATIENCE_SECONDS), told in named.communicate()[1])
+    asked = host.start("find", "x", **away, S3BATCH_CATALOGUE="opensearch")
+    assert (1, True) == (asked.wait(PATIENCE_SECONDS), "cannot be reached" in asked.communicate()[1])
 
 
 def _said(host: Host, *words: str, as_json: bool = True) -> tuple[int, dict[str, Any]]:
