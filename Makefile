@@ -27,7 +27,7 @@ check: venv ## lint and types only
 audit: venv ## ask whether any locked package has a known vulnerability; says so where it cannot be asked
 	$(PYTHON) -m tests.audit
 
-bench: venv ## measure against GNU tar and tarfile, as ratios (make bench ARGS=--whole: the whole job)
+bench: venv ## measure against GNU tar and tarfile, as ratios (make bench ARGS=--help: everything else)
 	$(PYTHON) -m tests.bench $(ARGS)
 
 goldens: venv ## write the golden files anew; look at the difference before committing it

@@ -1,63 +1,80 @@
-"""What measurements share: files to measure with, one program's turn, and the table of all."""
+"""What measurements share: one program's turn, and the table of all programs' turns."""
 
 from __future__ import annotations
 
 import os
 import platform
-import resource
 import statistics
 import subprocess
-import time
-from collections.abc import Mapping, Sequence
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from s3sync.output import Output, table
-
-FOLDERS, SIZE = 1_000, 4096
+from s3sync.output import table
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One run of one program."""
+    """One run of one program, with all the processes it waited for."""
 
     wall_seconds: float
     cpu_seconds: float
+    peak_bytes: int
+    """Of the largest of its processes."""
 
 
-def make_files(root: Path, count: int, *, bucket: str = "bucket") -> Path:
-    """Make `count` files of `SIZE` bytes in folders below one first-level folder of one bucket; return `root`."""
-    content = os.urandom(SIZE)
-    for number in range(count):
-        folder = root / bucket / "top" / f"{number * FOLDERS // count:04}"
-        if number * FOLDERS % count < FOLDERS:
-            folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"file-{number:06}.bin").write_bytes(content)
-    return root
+_LAUNCHER = """
+import os, sys, time
+began = time.monotonic()
+pid = os.posix_spawnp(sys.argv[2], sys.argv[2:], os.environ)
+_, status, used = os.wait4(pid, 0)
+wall = time.monotonic() - began
+with open(sys.argv[1], "w") as told:
+    print(wall, used.ru_utime + used.ru_stime, used.ru_maxrss << 10, file=told)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+"""Starts and times a program from a small process: what a process takes at its most is counted from before its own start."""
 
 
-def take_turn(command: Sequence[str], *, environment: Mapping[str, str] | None = None) -> Turn:
-    """Run a program once, with all the processes it starts. Raises `CalledProcessError` where it fails."""
-    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-    subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
-    wall = time.monotonic() - began
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return Turn(wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+def take_turn(command: Sequence[str], *, environment: Mapping[str, str] | None = None, cwd: str | None = None) -> Turn:
+    """Run a program once. Raises `CalledProcessError` where it fails, with what it said."""
+    with tempfile.NamedTemporaryFile("r") as told:
+        launched = [sys.executable, "-I", "-S", "-c", _LAUNCHER, told.name, *command]
+        ended = subprocess.run(launched, env=environment, cwd=cwd, check=False, capture_output=True, text=True)
+        if ended.returncode:
+            sys.stderr.write(f"{ended.stdout[-2_000:]}{ended.stderr[-2_000:]}")
+            ended.check_returncode()
+        wall, cpu, peak = told.read().split()
+    return Turn(float(wall), float(cpu), int(peak))
 
 
-def report(headline: str, turns: Mapping[str, Sequence[Turn]]) -> None:
-    """Print medians, and the ratio of the first program's time to every other's, pair by pair."""
+def alternate(programs: Mapping[str, Callable[[], Turn]], runs: int) -> dict[str, list[Turn]]:
+    """Let every program take a turn to warm up, and then `runs` turns each, one after another."""
+    turns: dict[str, list[Turn]] = {name: [] for name in programs}
+    for run in range(runs + 1):
+        for name, program in programs.items():
+            turn = program()
+            if run:
+                turns[name].append(turn)
+    return turns
+
+
+def compared(turns: Mapping[str, Sequence[Turn]]) -> list[str]:
+    """Return a table of medians, with the ratio of the first program's time to every other's, pair by pair."""
     ours = next(iter(turns.values()))
     rows = []
     for name, others in turns.items():
         ratio = statistics.median(our.wall_seconds / other.wall_seconds for our, other in zip(ours, others, strict=True))
-        wall, cpu = (
-            statistics.median(values) for values in zip(*((t.wall_seconds, t.cpu_seconds) for t in others), strict=True)
-        )
-        rows.append((name, f"{wall:.2f}", f"{cpu:.2f}", f"{ratio:.2f}"))
-    say = Output().text
-    say(headline)
-    build = f"{platform.python_implementation()} {platform.python_version()}"
-    say(f"{build}, {os.cpu_count()} processors; medians of {len(ours)}, ratios pair by pair.")
-    for line in table(rows, ("program", "wall s", "cpu s", "s3batch takes x")):
-        say(line)
+        wall = statistics.median(turn.wall_seconds for turn in others)
+        cpu = statistics.median(turn.cpu_seconds for turn in others)
+        peak = max(turn.peak_bytes for turn in others)
+        rows.append((name, f"{wall:.2f}", f"{cpu:.2f}", f"{peak / (1 << 20):.0f}", f"{ratio:.2f}"))
+    return table(rows, ("program", "wall s", "cpu s", "peak MiB", "s3batch takes x"))
+
+
+def machine(runs: int) -> str:
+    """Say what was measured on."""
+    made = platform.python_implementation(), platform.python_version(), ", ".join(platform.python_build())
+    load = os.getloadavg()[0]
+    return f"{made[0]} {made[1]} ({made[2]}), {os.cpu_count()} processors, load {load:.1f}; medians of {runs}."
