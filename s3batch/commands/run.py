@@ -25,7 +25,7 @@ def setup(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, app: App) -> Exit:
     """Run the agent."""
     if not args.once:
-        return run_agent(app)
+        return run_agent(app, args.read_again)
     tally, code = run_once(app)
     output = app.output
     output.record(tally.summary())
