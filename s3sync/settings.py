@@ -122,8 +122,8 @@ class CommonSettings(BaseSettings):
     ) -> Self:
         """Return the settings that follow from the five places.
 
-        `credentials` are what systemd hands over in files, by field name; those that are no field are somebody else's. `file` is
-        what TOML made of the settings file, `flags` are by field (or variable) name. Raises `WrongSettings` with all that is
+        `credentials` are what systemd hands over in files, by field name; those that are no field are somebody else's. `file`
+        is what TOML made of the settings file, `flags` are by field (or variable) name. Raises `WrongSettings` with all that is
         wrong.
         """
         named = {cls._field_name(name): given for name, given in (flags or {}).items()}

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-
-import pytest
+from typing import TYPE_CHECKING
 
 import s3batch.cli
 from s3sync.frontdoor import main
+
+if TYPE_CHECKING:
+    import pytest
 
 SECRET = "https://agent:hush@search.example:9200"
 
