@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
+import socketserver
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
+from s3sync.observe.pulse import SHARE
 from tests.agent.test_process import Host
 from tests.doubles.moto_server import MotoServer
 
 PATIENCE_SECONDS = 30.0
+WATCHDOG_SECONDS = 2
 
 
 class Ear:
@@ -34,6 +42,22 @@ class Ear:
             self.all.append(said)
             if wanted(said):
                 return said
+
+    def listen(self, seconds: float) -> list[str]:
+        """Return what is said in the next seconds, and not what was said before."""
+        with suppress(BlockingIOError):
+            self._socket.setblocking(False)
+            while self._socket.recv(4096):
+                pass
+        heard, until = list[str](), time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            self._socket.settimeout(left)
+            try:
+                heard.append(self._socket.recv(4096).decode())
+            except TimeoutError:
+                break
+        self._socket.settimeout(PATIENCE_SECONDS)
+        return heard
 
     def close(self) -> None:
         self._socket.close()
@@ -109,3 +133,83 @@ def test_s3sync_says_the_same(tmp_path: Path, moto: MotoServer, ear: Ear) -> Non
         process.wait()
 
     assert "STATUS=Resting; 1 file left where it is; nothing archived yet. All is well." == resting
+
+
+class _Silent(socketserver.BaseRequestHandler):
+    """Takes requests, and never answers."""
+
+    asked: threading.Event
+
+    def handle(self) -> None:
+        self.asked.set()
+        while self.request.recv(65_536):
+            pass
+
+
+@pytest.mark.slow
+def test_a_pass_that_hangs_starves_the_watchdog(tmp_path: Path, moto: MotoServer, ear: Ear) -> None:
+    """An S3 that takes requests and never answers: the agent lives, its other duties get on, and the watchdog is not fed."""
+    host = Host(tmp_path, moto)
+    _Silent.asked = threading.Event()
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Silent) as silent:
+        silent.daemon_threads = True
+        threading.Thread(target=silent.serve_forever, daemon=True).start()
+        with _agent(host, ear, AWS_ENDPOINT_URL_S3=f"http://127.0.0.1:{silent.server_address[1]}"):
+            ear.until("READY=1".__eq__)
+            ear.until("WATCHDOG=1".__eq__)
+            (host.zone / "bucket" / "file").write_bytes(b"content")
+            assert _Silent.asked.wait(PATIENCE_SECONDS)
+            fed = ear.listen(4 * WATCHDOG_SECONDS).count("WATCHDOG=1")
+            silent.shutdown()
+
+    assert fed < 2 * SHARE, "it was fed as often as by an agent that gets on"
+
+
+@pytest.mark.slow
+def test_a_worker_that_hangs_starves_the_watchdog_and_one_that_works_does_not(
+    tmp_path: Path, moto: MotoServer, ear: Ear
+) -> None:
+    """The agent waits for a worker process; only what that writes counts. The worker knows nothing of the manager."""
+    host = Host(tmp_path, moto)
+    for number in range(3_000):
+        (host.zone / "bucket" / f"{number}").write_bytes(b"content")
+    with _agent(host, ear) as process:
+        ear.until("READY=1".__eq__)
+        worker = _worker_of(process.pid)
+        os.kill(worker, signal.SIGSTOP)
+        environment = Path(f"/proc/{worker}/environ").read_bytes()
+        hanging = ear.listen(4 * WATCHDOG_SECONDS).count("WATCHDOG=1")
+        os.kill(worker, signal.SIGCONT)
+        ear.until("WATCHDOG=1".__eq__)
+        ear.until(lambda said: said.startswith("STATUS=Resting"))
+
+    assert hanging < 2 * SHARE, "it was fed as often as by an agent that gets on"
+    assert (b"NOTIFY_SOCKET" in environment, b"WATCHDOG" in environment) == (False, False)
+    assert host.archived()
+
+
+def _worker_of(agent: int) -> int:
+    """Return the process of an agent that builds an archive, as soon as there is one."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        for child in psutil.Process(agent).children():
+            if any("spawn_main" in word for word in child.cmdline()):
+                return child.pid
+        time.sleep(0.005)
+    raise AssertionError("no worker was started")
+
+
+@contextmanager
+def _agent(host: Host, ear: Ear, **changes: str) -> Iterator[subprocess.Popen[bytes]]:
+    watched = {"NOTIFY_SOCKET": ear.path, "WATCHDOG_USEC": str(WATCHDOG_SECONDS * 1_000_000)}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "s3batch", "run"],
+        env={**host.environment, **changes, **watched},
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()

@@ -19,7 +19,7 @@ SETTINGS = """\
 AWS_DEFAULT_REGION=us-east-1
 S3BATCH_QUIET_PERIOD=1s
 S3BATCH_SCAN_INTERVAL=2s
-S3BATCH_BUCKETS=customer
+S3BATCH_BUCKETS=customer,mounted
 S3SYNC_QUIET_PERIOD=1s
 S3SYNC_SCAN_INTERVAL=2s
 """
@@ -96,7 +96,8 @@ def _arrange(machine: Machine, base: Path, moto: MotoServer) -> None:
         for folder in (zone, zone / "customer"):
             os.chown(folder, 0, group)
             folder.chmod(0o2775)
-    moto.client().create_bucket(Bucket="customer")
+    for bucket in ("customer", "mounted"):
+        moto.client().create_bucket(Bucket=bucket)
     machine.do("systemctl", "daemon-reload")
 
 
@@ -107,6 +108,12 @@ def test_the_life_of_an_agent(host: DropHost) -> None:
     machine.do("systemctl", "enable", "--now", AGENT)
     host.until_archived(host.drop("started", b"started"))
     eventually(lambda: "Resting; nothing waits; last archive" in host.status(), "the status")
+
+    group = machine.do("getent", "group", "drop").split(":")[2]
+    machine.do("mkdir", "/srv/drop/mounted")
+    machine.do("mount", "-t", "tmpfs", "-o", f"mode=2775,gid={group}", "tmpfs", "/srv/drop/mounted")
+    machine.do("sh", "-c", "echo late > /srv/drop/mounted/late && chmod 660 /srv/drop/mounted/late")
+    eventually(lambda: "late" not in machine.ask("ls", "/srv/drop/mounted"), "the archive from a mount that came later")
 
     machine.send(AGENT, "KILL")
     killed = host.drop("killed", b"killed")
@@ -150,7 +157,7 @@ def test_the_life_of_an_agent(host: DropHost) -> None:
 
 @pytest.mark.live("machine")
 def test_passes_by_a_timer_and_what_is_told_of_a_failure(host: DropHost) -> None:
-    """A one-shot does its pass and succeeds; s3sync runs beside; wrong settings end in a line of priority crit, at once."""
+    """One-shots do their work and succeed; s3sync runs beside; wrong settings end in a line of priority crit, at once."""
     machine = host.machine
     archived, stored = host.drop("by the timer", b"archived"), host.drop("single", b"stored", zone="sync")
     machine.do("systemctl", "start", "s3sync.service")
@@ -165,11 +172,21 @@ def test_passes_by_a_timer_and_what_is_told_of_a_failure(host: DropHost) -> None
     timers = machine.ask("systemctl", "list-timers", "--no-pager")
     assert (True, True) == ("s3batch-once.timer" in timers, "s3batch-verify.timer" in timers)
 
+    machine.do("systemctl", "start", "s3batch-verify.service")
+    assert "1 of 1 archives compared with S3: nothing amiss" in host.said("s3batch-verify.service")
+    (archive,) = (found["Key"] for found in host.s3.list_objects_v2(Bucket="customer")["Contents"] if ".tar" in found["Key"])
+    host.s3.delete_object(Bucket="customer", Key=archive)
+    machine.ask("systemctl", "start", "s3batch-verify.service")
+    assert ("failed", "8") == tuple(
+        machine.unit("s3batch-verify.service", asked) for asked in ("ActiveState", "ExecMainStatus")
+    )
+    crit = "journalctl", "--no-pager", "-p", "crit", "-t", "s3batch-failure"
+    eventually(lambda: "s3batch-verify has failed" in machine.ask(*crit), "being told of it")
+
     with (machine.root / "etc/s3batch/s3batch.env").open("a") as settings:
         settings.write("S3BATCH_QUIET_PERIOD=soon\n")
     machine.ask("systemctl", "start", AGENT)
     eventually(lambda: machine.unit(AGENT, "ActiveState") == "failed", "the failure")
-    crit = "journalctl", "--no-pager", "-p", "crit", "-t", "s3batch-failure"
     eventually(lambda: "s3batch has failed" in machine.ask(*crit), "being told of it")
 
     assert (0, "2") == (host.restarts(), machine.unit(AGENT, "ExecMainStatus"))
