@@ -35,6 +35,7 @@ def archives(
     return sorted(found["Key"] for found in listed if found["Key"].endswith(".tar"))
 
 
+@pytest.mark.slow
 def test_from_well_to_amiss(archives: list[str], moto: MotoServer, capsys: pytest.CaptureFixture[str]) -> None:
     """0 where all is well, 8 where an archive has gone; `status` tells of the last run and of what needs a person."""
     well = main(["verify", "--all"]), capsys.readouterr().out
@@ -49,6 +50,7 @@ def test_from_well_to_amiss(archives: list[str], moto: MotoServer, capsys: pytes
     assert ["1 archive is not in S3 as recorded"] == [said.partition(":")[0] for said in status[1]["attention"]]
 
 
+@pytest.mark.slow
 def test_two_samples_see_both(archives: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """Samples take turns: after as many as make a whole, every archive has been looked at; a seed moves no turn."""
     looked = []
@@ -61,8 +63,10 @@ def test_two_samples_see_both(archives: list[str], capsys: pytest.CaptureFixture
 
 
 @pytest.mark.parametrize("share", ["0%", "101%", "many", "5", "-1%", "1/0%"])
-def test_no_share(archives: list[str], share: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_share(share: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """What is no percentage is a mistake in usage, named."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+
     assert 2 == main(["verify", f"--sample={share}"])
     assert "is no share" in capsys.readouterr().err
 
