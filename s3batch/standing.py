@@ -46,7 +46,7 @@ class Report:
 
     def ready(self) -> None:
         """Say that the first pass is about to begin."""
-        self._stand(lambda now: replace(now, doing="ready, about to look at the drop zone"))
+        self._stand(lambda now: replace(now, doing="ready"))
 
     def begins(self, *, restart_for: Sequence[str]) -> None:
         """Say that a pass begins."""
