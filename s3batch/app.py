@@ -79,7 +79,7 @@ class App(Wiring):
         """See `Wiring.take_over`; the packing agent is to be asked for anew."""
         super().take_over(settings)
         self.spool.limit_bytes = self.settings.spool_limit
-        for made_of_settings in ("quiet", "names"):
+        for made_of_settings in ("quiet", "names", "workers"):
             self.__dict__.pop(made_of_settings, None)
 
     @cached_property

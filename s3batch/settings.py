@@ -69,6 +69,7 @@ class Settings(CommonSettings):
         "max_batch_age",
         "pack_within",
         "build_workers",
+        "release_workers",
         "catalogue",
         "dashboards_url",
         "max_cost",

@@ -52,7 +52,7 @@ class CommonSettings(BaseSettings):
     }
     """The former programs' variables and the fields they are."""
     RELOADED: ClassVar[frozenset[str]] = frozenset(
-        {"quiet_period", "storage_class", "buckets", "ignore", "release_threads", "prune_folders", "log_level"}
+        {"quiet_period", "storage_class", "buckets", "ignore", "prune_folders", "log_level"}
     )
     """The fields that a running agent takes over when it is told to reload; all others wait for a restart."""
 

@@ -28,7 +28,8 @@ def setup(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, app: App) -> Exit:
     """Run the agent."""
-    # What start-up made stays, and rows of a hundred thousand members are no cycles: looking for those takes a twentieth of a pass.
+    # What start-up made stays, and rows of a hundred thousand members are no cycles: looking for those takes a twentieth of a
+    # pass.
     gc.freeze()
     gc.set_threshold(COLLECT_EVERY, 10, 10)
     if not args.once:
