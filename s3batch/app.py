@@ -29,6 +29,7 @@ from s3batch.operate.records import Records
 from s3batch.operate.status import Question, status
 from s3batch.pack.accepted import AcceptedFiles
 from s3batch.pack.agent import Clocks, PackAgent
+from s3batch.pack.history import History
 from s3batch.pack.journal import PackJournal
 from s3batch.pack.names import Names
 from s3batch.pack.pipeline import CARRIERS
@@ -53,6 +54,7 @@ from s3sync.dropzone.zone import S3BATCH_QUARANTINE
 from s3sync.errors import Transient
 from s3sync.output import Output
 from s3sync.own_folders import made, refuse_unless_private
+from s3sync.settings import CommonSettings
 from s3sync.statedb import StateDb
 from s3sync.store.aws import signing
 from s3sync.store.proof import Proof
@@ -73,6 +75,13 @@ class App(Wiring):
         self.settings: Settings = settings
         super().__init__(output)
 
+    def take_over(self, settings: CommonSettings) -> None:
+        """See `Wiring.take_over`; the packing agent is to be asked for anew."""
+        super().take_over(settings)
+        self.spool.limit_bytes = self.settings.spool_limit
+        for made_of_settings in ("quiet", "names", "workers"):
+            self.__dict__.pop(made_of_settings, None)
+
     @cached_property
     def journal_db(self) -> StateDb:
         """journal.db, opened."""
@@ -89,6 +98,12 @@ class App(Wiring):
     def journal(self) -> PackJournal:
         """The batches."""
         return PackJournal(self.journal_db, now=self.now)
+
+    @cached_property
+    def history(self) -> History:
+        """What became of batches."""
+        _ = self.journal  # brings the tables up to date
+        return History(self.journal_db)
 
     @cached_property
     def unreleased(self) -> UnreleasedFiles:
@@ -172,6 +187,7 @@ class App(Wiring):
             parked=Backoff(time.monotonic),
             listener=self.listener,
             stopping=self.stop,
+            asked=self.stop.asked,
             carriers=lambda: ThreadPoolExecutor(CARRIERS, thread_name_prefix="carrier"),
         )
         return PackAgent(
@@ -254,12 +270,12 @@ class App(Wiring):
         """Return what keeps this host's cards on the board in `cluster`."""
         sources = Sources(
             requests=lambda: latest_requests(self.journal_db),
-            attention=self._attention,
+            attention=self.attention,
             behind=Outbox(self.journal_db).behind,
         )
         return Pinning(Board(cluster), sources, self.host, self.listener)
 
-    def _attention(self) -> list[str]:
+    def attention(self) -> list[str]:
         """Return what needs a person, as far as that shows without a walk through the drop zone."""
         question = Question(
             standards=self.standards,

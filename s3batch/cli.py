@@ -40,6 +40,7 @@ PROGRAM = frontdoor.Program(
         "ls",
         "show",
         "rebuild",
+        "verify",
         "import-legacy",
         "index",
         "dashboards",

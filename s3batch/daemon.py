@@ -4,7 +4,9 @@ Packing runs in the main thread, a pass at a time: woken by file events, with th
 index advance in threads of their own, so that a long upload delays neither. A duty that fails in a way we did not foresee ends
 the agent: whoever started it starts it again, and starting is resuming.
 
-One agent a state folder and drop zone: both are locked for as long as it lives.
+One agent a state folder and drop zone: both are locked for as long as it lives. It is ready when these locks are held, journal,
+spool and quarantine agree, and nothing of the host's stands in the way. S3 and OpenSearch are not asked before: where they
+are away, it runs and tries again.
 """
 
 from __future__ import annotations
@@ -22,9 +24,12 @@ from s3batch.operate.pinning import Pinning
 from s3batch.pack.tally import Tally
 from s3batch.restore.engine import RestoreEngine
 from s3batch.settings import Duty
+from s3batch.standing import Report
 from s3sync.dropzone.watch import Watcher
 from s3sync.errors import Exit, gravest
 from s3sync.loop import Loop
+from s3sync.reload import Reloading
+from s3sync.settings import CommonSettings
 
 RESTORE_INTERVAL = timedelta(seconds=20)
 """How often requests filed meanwhile are noticed; thaws are looked at by their own pace."""
@@ -62,10 +67,15 @@ def run_once(app: App) -> tuple[Tally, Exit]:
     return tally, gravest(codes)
 
 
-def run(app: App) -> Exit:
-    """Do every duty until asked to stop. Raises `Locked`, `Preflight`, and what ended a duty."""
+def run(app: App, read_again: Callable[[], CommonSettings]) -> Exit:
+    """Do every duty until asked to stop; `read_again` returns the settings as they are now.
+
+    Raises `Locked`, `Preflight`, and what ended a duty.
+    """
     duties = app.settings.duties
-    with app.stop.on_signals(_leave), app.locked(), ExitStack() as stack:
+    with app.stop.on_signals(_leave), app.locked(), app.supervision.duty("main"), ExitStack() as stack:
+        report = Report(app)
+        app.others.append(report)
         side = _SideDuties(app)
         stack.callback(side.join)
         stack.callback(app.stop.set)
@@ -74,9 +84,13 @@ def run(app: App) -> Exit:
             side.begin("restore", RESTORE_INTERVAL, lambda: _advance(app, engine))
         drain, pinning = (app.drain(), app.pinning()) if Duty.INDEX in duties else (None, None)
         if drain is not None and pinning is not None:
-            side.begin("index", INDEX_INTERVAL, lambda: _drain(app, drain, pinning))
-        if Duty.PACK in duties:
-            _pack(app)
+            side.begin("index", INDEX_INTERVAL, lambda: _drain(app, drain, pinning, report))
+        packing = _Packing(app, report) if Duty.PACK in duties else None
+        reloading = stack.enter_context(app.reloading(read_again))
+        report.ready()
+        app.supervision.service.ready()
+        if packing is not None:
+            packing.run(reloading)
         else:
             app.stop.wait(float("inf"))
         app.stop.set()
@@ -85,13 +99,31 @@ def run(app: App) -> Exit:
     return Exit.DONE
 
 
-def _pack(app: App) -> None:
-    agent = app.pack_agent()
-    agent.start()
-    wake = threading.Event()
-    with Watcher(app.zone.path, wake, app.listener):
-        run_pass = lambda: agent.run_pass(close_all=False)  # noqa: E731 - a name for what the loop repeats
-        Loop(run_pass, app.settings.scan_interval, wake, app.stop, listener=app.listener).run()
+class _Packing:
+    """Packs, a pass at a time, each with the settings as they were read last."""
+
+    def __init__(self, app: App, report: Report) -> None:
+        """Bring spool and quarantine into line with the journal."""
+        self._app = app
+        self._report = report
+        self._agent = app.pack_agent()
+        self._agent.start()
+
+    def run(self, reloading: Reloading[CommonSettings]) -> None:
+        app, wake = self._app, threading.Event()
+        with Watcher(app.zone.path, wake, app.listener):
+            run_pass = lambda: self._pass(reloading)  # noqa: E731 - a name for what the loop repeats
+            Loop(run_pass, app.settings.scan_interval, wake, app.stop, listener=app.listener).run()
+
+    def _pass(self, reloading: Reloading[CommonSettings]) -> Tally:
+        fresh = reloading.take()
+        if fresh is not None:
+            self._app.take_over(fresh)
+            self._agent = self._app.pack_agent()
+        self._report.begins(restart_for=reloading.waiting)
+        tally = self._agent.run_pass(close_all=False)
+        self._report.rests(tally)
+        return tally
 
 
 def _advance(app: App, engine: RestoreEngine) -> Idle:
@@ -99,8 +131,10 @@ def _advance(app: App, engine: RestoreEngine) -> Idle:
     return Idle(None if due is None else max(0.0, (due - app.now()).total_seconds()))
 
 
-def _drain(app: App, drain: Drain, pinning: Pinning) -> Idle:
-    if drain.drain(app.now()).failure is None:  # where the index is away, so is the board
+def _drain(app: App, drain: Drain, pinning: Pinning, report: Report) -> Idle:
+    failure = drain.drain(app.now()).failure
+    report.index(failure)
+    if failure is None:  # where the index is away, so is the board
         pinning.keep(app.now())
     return Idle()
 
@@ -120,7 +154,8 @@ class _SideDuties:
 
     def _run(self, interval: timedelta, run_pass: Callable[[], Idle]) -> None:
         try:
-            Loop(run_pass, interval, threading.Event(), self._app.stop, listener=self._app.listener).run()
+            with self._app.supervision.duty(threading.current_thread().name):
+                Loop(run_pass, interval, threading.Event(), self._app.stop, listener=self._app.listener).run()
         except BaseException as error:  # noqa: BLE001 - carried to the main thread, which raises it
             self._errors.append(error)
             self._app.stop.set()

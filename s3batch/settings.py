@@ -62,6 +62,18 @@ class Settings(CommonSettings):
         "S3_BATCH_BUCKETS_FOLDER": "folder",
         "MANIFEST_FALLBACK_BUCKET": "manifest_bucket",
     }
+    RELOADED: ClassVar[frozenset[str]] = CommonSettings.RELOADED | {
+        "spool_limit",
+        "max_batch_size",
+        "max_batch_members",
+        "max_batch_age",
+        "pack_within",
+        "build_workers",
+        "release_workers",
+        "catalogue",
+        "dashboards_url",
+        "max_cost",
+    }
 
     quiet_period: values.Duration = with_default("quiet_period", timedelta(minutes=15))
     scan_interval: values.Duration = with_default("scan_interval", timedelta(minutes=5))

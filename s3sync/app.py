@@ -16,7 +16,7 @@ from s3sync.dropzone.slots import Original
 from s3sync.dropzone.writers import ignore_lease_signals
 from s3sync.dropzone.zone import S3SYNC_QUARANTINE
 from s3sync.output import Output
-from s3sync.settings import Settings
+from s3sync.settings import CommonSettings, Settings
 from s3sync.statedb import StateDb
 from s3sync.store.proof import Proof
 from s3sync.times import to_ns
@@ -40,6 +40,11 @@ class App(Wiring):
         """Open nothing yet."""
         self.settings: Settings = settings
         super().__init__(output)
+
+    def take_over(self, settings: CommonSettings) -> None:
+        """See `Wiring.take_over`; the agent is to be asked for anew."""
+        super().take_over(settings)
+        self.__dict__.pop("judging", None)
 
     @cached_property
     def journal(self) -> Journal:

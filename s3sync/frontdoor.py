@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 Environment = Mapping[str, str]
 
+CREDENTIALS = "CREDENTIALS_DIRECTORY"
+"""Where systemd says that credentials lie, systemd.exec(5)."""
+
 
 class Command(Protocol):
     """What a command's module holds."""
@@ -127,6 +130,7 @@ def _run_command(program: Program, command: Command, args: argparse.Namespace, e
     from s3sync.output import Output
 
     settings, output = read_settings(program, args, environment), Output(as_json=args.json)
+    args.read_again = lambda: read_settings(program, args, environment)
     if args.command in program.settings_only:
         return command.run(args, SettingsOnly(settings, output))
     with program.open_app(settings, output) as app:
@@ -139,7 +143,26 @@ def read_settings(program: Program, args: argparse.Namespace, environment: Envir
     path = args.config or environment.get(f"{kind.PREFIX}CONFIG") or ""
     if not path and os.path.exists(program.settings_file):
         path = program.settings_file
-    return kind.read(environment=environment, file=_toml(path) if path else {}, file_name=path, flags=_flags(program, args))
+    return kind.read(
+        environment=environment,
+        credentials=_credentials(environment.get(CREDENTIALS, "")),
+        file=_toml(path) if path else {},
+        file_name=path,
+        flags=_flags(program, args),
+    )
+
+
+def _credentials(folder: str) -> dict[str, str]:
+    """Return what systemd's LoadCredential= put into `folder`, by name; an empty one counts as not given. Raises `Usage`."""
+    found = {}
+    try:
+        for name in os.listdir(folder) if folder else ():
+            with open(os.path.join(folder, name), encoding="utf-8", errors="surrogateescape") as file:
+                found[name] = file.read().strip()
+    except OSError as error:
+        hint = f"See what {CREDENTIALS} names, and LoadCredential= of the unit"
+        raise Usage(f"credentials in {folder}", f"cannot be read: {error.strerror}", hint) from error
+    return {name: value for name, value in found.items() if value}
 
 
 def _toml(path: str) -> dict[str, object]:

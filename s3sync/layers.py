@@ -33,11 +33,12 @@ class Layers:
     flags: Layer = field(default_factory=dict)
     environment: Layer = field(default_factory=dict)
     older_names: Layer = field(default_factory=dict)
+    credentials: Layer = field(default_factory=dict)
     file: Layer = field(default_factory=dict)
     defaults: Layer = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[Layer]:
-        yield from (self.flags, self.environment, self.older_names, self.file, self.defaults)
+        yield from (self.flags, self.environment, self.older_names, self.credentials, self.file, self.defaults)
 
     def winner(self, name: str) -> Given | None:
         """Return what counts for the field `name`, None where nobody said anything."""
@@ -45,11 +46,18 @@ class Layers:
 
     def without(self, names: Collection[str]) -> Layers:
         """Return the layers as if nobody had said anything about the fields `names`."""
-        flags, environment, older_names, file = (
+        flags, environment, older_names, credentials, file = (
             {name: given for name, given in layer.items() if name not in names}
-            for layer in (self.flags, self.environment, self.older_names, self.file)
+            for layer in (self.flags, self.environment, self.older_names, self.credentials, self.file)
         )
-        return Layers(flags=flags, environment=environment, older_names=older_names, file=file, defaults=self.defaults)
+        return Layers(
+            flags=flags,
+            environment=environment,
+            older_names=older_names,
+            credentials=credentials,
+            file=file,
+            defaults=self.defaults,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ scan is the truth and the interval is counted from the start of the pass; a wake
 pass comes a rest in proportion to its length in which nobody wakes us.
 
 A signal asks to stop once. Whoever works looks at the `StopFlag` between steps and comes home; who has not come home when the
-grace is over is abandoned, which is as safe as a power cut and no safer, and that is what every step is built for.
+grace is over is abandoned, which is as safe as a power cut and no safer, and that is what every step is built for. Such a look
+is a sign of life besides, and so is a rest: whoever watches over the agent is told of them (`StopFlag.watched_by`).
 """
 
 from __future__ import annotations
@@ -49,23 +50,42 @@ class StopFlag:
         """Nobody has asked yet; once somebody does, `grace_seconds` are left to come home."""
         self._event = threading.Event()
         self._wakes: list[threading.Event] = []
+        self._told: list[Callable[[], None]] = []
         self._grace_seconds = grace_seconds
         self._clock = clock
         self._asked: float | None = None
+        self._sign: Callable[[], None] = _unwatched
+        self._sign_seconds: float = threading.TIMEOUT_MAX
         self.signal: int | None = None
         """The number of the signal that asked, None where it was not a signal."""
 
     def __call__(self) -> bool:
-        """Tell whether to stop: the shape a store's `stopping` hook has."""
+        """Tell whether to stop, of one who is at work: the shape a store's `stopping` hook has."""
+        self._sign()
         return self._event.is_set()
+
+    def asked(self) -> bool:
+        """Tell whether to stop, of one who waits for others: it is no sign that anything gets on."""
+        return self._event.is_set()
+
+    def watched_by(self, sign: Callable[[], None], every_seconds: float) -> None:
+        """Call `sign` whenever somebody who works asks, and at least `every_seconds` where they rest with nothing to do."""
+        self._sign, self._sign_seconds = sign, every_seconds
 
     def set(self) -> None:
         """Ask to stop, and wake everybody who sleeps."""
-        if self._asked is None:
+        first = self._asked is None
+        if first:
             self._asked = self._clock()
         self._event.set()
+        for told in self._told if first else ():
+            told()
         for wake in self._wakes:
             wake.set()
+
+    def telling(self, told: Callable[[], None]) -> None:
+        """Call `told` when somebody asks to stop, from whatever thread asks."""
+        self._told.append(told)
 
     def waking(self, wake: threading.Event) -> None:
         """Set `wake` too when somebody asks to stop."""
@@ -75,7 +95,18 @@ class StopFlag:
 
     def wait(self, seconds: float) -> bool:
         """Sleep for `seconds` (infinity is allowed) or until asked to stop; tell whether it was the latter."""
-        return self._event.wait(min(max(0.0, seconds), threading.TIMEOUT_MAX))
+        return self.rest(self._event, seconds)
+
+    def rest(self, wake: threading.Event, seconds: float) -> bool:
+        """Rest for `seconds` (infinity is allowed) or until `wake`, which is no hang; tell whether it was the latter."""
+        until = time.monotonic() + seconds
+        while True:
+            self._sign()
+            left = max(0.0, until - time.monotonic())
+            if wake.wait(min(left, self._sign_seconds)):
+                return True
+            if left <= self._sign_seconds:
+                return False
 
     def remaining_seconds(self) -> float:
         """Return what is left of the grace: infinite while nobody asked, never below zero."""
@@ -191,4 +222,8 @@ class Loop:
             gap_seconds=self._gap_seconds,
         )
         if not self._stop.wait(rest.deaf_seconds):
-            self._wake.wait(rest.listening_seconds)
+            self._stop.rest(self._wake, rest.listening_seconds)
+
+
+def _unwatched() -> None:
+    """Give no sign: nobody watches."""

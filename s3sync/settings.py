@@ -1,4 +1,4 @@
-"""Settings: flags before environment before file before defaults, each value with the place it came from.
+"""Settings: flags before environment before credentials before file before defaults, each value with the place it came from.
 
 Reading is pure: mappings go in, a frozen `Settings` comes out, and *all* that is wrong is reported at once, each with the
 name it was given under, the value seen and the value wanted. An empty variable counts as not given. The variables of the
@@ -51,6 +51,10 @@ class CommonSettings(BaseSettings):
         "RSYSLOG_PORT": "rsyslog_port",
     }
     """The former programs' variables and the fields they are."""
+    RELOADED: ClassVar[frozenset[str]] = frozenset(
+        {"quiet_period", "storage_class", "buckets", "ignore", "prune_folders", "log_level"}
+    )
+    """The fields that a running agent takes over when it is told to reload; all others wait for a restart."""
 
     folder: values.Folder = Field(
         description="The drop zone: files arrive as `<folder>/<bucket>/<object-key>`.",
@@ -110,20 +114,27 @@ class CommonSettings(BaseSettings):
         cls,
         *,
         environment: Mapping[str, str],
+        credentials: Mapping[str, str] | None = None,
         file: Mapping[str, object] | None = None,
         file_name: str = "the settings file",
         flags: Mapping[str, Given] | None = None,
     ) -> Self:
-        """Return the settings that follow from the four places.
+        """Return the settings that follow from the five places.
 
-        `file` is what TOML made of the settings file, `flags` are by field (or variable) name. Raises `WrongSettings` with
-        all that is wrong.
+        `credentials` are what systemd hands over in files, by field name; those that are no field are somebody else's. `file`
+        is what TOML made of the settings file, `flags` are by field (or variable) name. Raises `WrongSettings` with all that is
+        wrong.
         """
         named = {cls._field_name(name): given for name, given in (flags or {}).items()}
         layers = Layers(
             flags=named,
             environment=cls._from_environment(environment),
             older_names=cls.older_names(environment),
+            credentials={
+                name: Given(value, f"credential {name}")
+                for name, value in (credentials or {}).items()
+                if name in cls.model_fields
+            },
             file={name: Given(value, f"{name} in {file_name}") for name, value in (file or {}).items()},
             defaults={name: Given(value, DEFAULT) for name, value in cls.computed_defaults(environment).items()},
         )

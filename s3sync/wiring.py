@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -18,9 +18,12 @@ from s3sync.errors import Preflight
 from s3sync.events import Degraded, Event, Listener, Listeners
 from s3sync.loop import StopFlag
 from s3sync.observe.logs import LogListener
+from s3sync.observe.service import Manager
+from s3sync.observe.supervised import Supervision
 from s3sync.observe.syslog import SyslogListener
 from s3sync.output import Output
 from s3sync.own_folders import made, refuse_over_the_network, refuse_unless_ours
+from s3sync.reload import Reloading, on_hangup
 from s3sync.settings import CommonSettings
 from s3sync.store.s3 import S3Store
 
@@ -40,6 +43,10 @@ class Wiring:
         self.stop = StopFlag()
         self.degraded: dict[str, str] = {}
         """What protection or reach is missing now, by cause."""
+        self._sinks: list[LogListener | SyslogListener] = []
+        self.others: list[Listener] = []
+        """Who is told of events besides the log."""
+        self.supervision = Supervision(Manager.taken_from(os.environ, os.getpid()), self.stop)
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
@@ -97,11 +104,13 @@ class Wiring:
         """Who is told of events."""
         settings = self.settings
         log = LogListener(settings.log_level)
+        self._sinks.append(log)
         if settings.rsyslog_host is None:
             return self._once_degraded(log)
         syslog = SyslogListener(
             settings.rsyslog_host, settings.rsyslog_port, program=self.PROGRAM, level=settings.log_level, now=self.now
         )
+        self._sinks.append(syslog)
         return self._once_degraded(Listeners([log, self._open.enter_context(syslog)]))
 
     @cached_property
@@ -134,6 +143,30 @@ class Wiring:
             raise Preflight(str(settings.folder), f"cannot be opened as drop zone: {error.strerror}", hint) from error
         return self._open.enter_context(zone)
 
+    def take_over(self, settings: CommonSettings) -> None:
+        """Go on with `settings`, which differ only in what may change while the agent runs; between two passes."""
+        self.settings = settings
+
+    @contextmanager
+    def reloading(self, read: Callable[[], CommonSettings]) -> Iterator[Reloading[CommonSettings]]:
+        """Read the settings again at each SIGHUP, while the context lasts, and say so to the manager; main thread only.
+
+        A terminal that is closed sends SIGHUP too: who runs in one is ended by it, as everything else that was started there.
+        """
+        reloading = Reloading(self.settings, read, self.listener)
+        service = self.supervision.service
+
+        def reload() -> None:
+            service.reloading()
+            settings = reloading()
+            if settings is not None:
+                for sink in self._sinks:
+                    sink.level = settings.log_level
+            service.ready()
+
+        with nullcontext() if os.isatty(0) else on_hangup(reload):
+            yield reloading
+
     def _once_degraded(self, listener: Listener) -> Listener:
         """Return `listener`, told only once of each cause that degrades the work; what the causes are is kept here."""
 
@@ -144,5 +177,7 @@ class Wiring:
                 if known:
                     return
             listener(event)
+            for other in self.others:
+                other(event)
 
         return told

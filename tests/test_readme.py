@@ -101,6 +101,7 @@ def test_the_picture_is_of_this_demo(kept: Kept) -> None:
         "show s3://demo-backups/etc/empty.conf",
         "show --members {archive}",
         "status",
+        "verify --all",
         "why demo-cameras/north/clip-099.mp4.filepart",
     ],
 )

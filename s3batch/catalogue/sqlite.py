@@ -41,6 +41,7 @@ _FOREVER = 2**63 - 1
 _MEMBERS = f"SELECT {MEMBER_COLUMNS} FROM members m JOIN owners o ON o.id = m.owner"  # noqa: S608 - constants of ours
 _NEWEST_FIRST = "a.created DESC, a.batch DESC, m.id DESC"
 
+ARCHIVES_AFTER = f"{ARCHIVE_QUERY} WHERE a.id > ? AND a.created >= ? ORDER BY a.id LIMIT ?"
 ARCHIVE_BY_KEY = f"{ARCHIVE_QUERY} WHERE b.name = ? AND a.key = ?"
 MEMBERS_BY_ID = f"{_MEMBERS} WHERE m.id BETWEEN ? AND ? ORDER BY m.id"
 VERSIONS = f"""{_MEMBERS} JOIN archives a ON a.id = m.archive
@@ -147,6 +148,17 @@ class SqliteCatalogue:
         with self._db.read() as db:
             row = db.execute(ARCHIVE_BY_KEY, (bucket, key)).fetchone()
         return None if row is None else record(row)
+
+    def archives(self, since: datetime | None = None) -> Iterator[ArchiveRecord]:
+        """Yield all archives, or those created since then, in no order that means anything. Beyond the contract."""
+        last = -1
+        while True:
+            with self._db.read() as db:
+                rows = db.execute(ARCHIVES_AFTER, (last, 0 if since is None else to_ns(since) // 1000, _READ_ROWS)).fetchall()
+            if not rows:
+                return
+            yield from map(record, rows)
+            last = rows[-1]["id"]
 
     def members(self, bucket: str, key: str) -> Iterator[Entry]:
         """See the contract."""

@@ -12,6 +12,7 @@ from s3batch.catalogue.outbox import Behind
 from s3batch.commands._records import open_records
 from s3batch.operate.attention import needs_a_person
 from s3batch.operate.status import BucketStatus, Question, Status, status
+from s3batch.operate.verified import Verification, Verified
 from s3sync.dropzone.reasons import MEANINGS, Reason
 from s3sync.errors import Exit
 from s3sync.keys import printable
@@ -91,7 +92,23 @@ def _record(found: Status, attention: list[str]) -> dict[str, object]:
             "set_aside": found.index.set_aside,
             "why": found.index.why,
         },
+        "verified": _verified_record(found.verified),
         "attention": attention,
+    }
+
+
+def _verified_record(verified: Verified) -> dict[str, object] | None:
+    last = verified.last
+    if last is None:
+        return None
+    return {
+        "ended": rfc3339(last.ended),
+        "sample": last.sample,
+        "archives": last.archives,
+        "of": last.of,
+        "amiss": last.amiss,
+        "unseen": last.unseen,
+        "amiss_known": verified.amiss,
     }
 
 
@@ -136,6 +153,8 @@ def _facts(found: Status, app: App) -> list[tuple[str, str]]:
         ]
     if found.index is not None:
         facts.append(("index", _index(found.index)))
+    if found.verified.last is not None:
+        facts.append(("verified", _verified(found.verified.last)))
     spool = found.spool
     taken = f"{human_size(spool.bytes)} of {human_size(spool.limit_bytes)}"
     facts.append(("spool", f"{taken}, and {human_size(spool.free_bytes)} free on its disk"))
@@ -173,6 +192,12 @@ def _archives(found: Status) -> str:
         return f"no catalogue yet{last}"
     known = found.catalogue
     return f"{known['archives']:,} in the catalogue, {known['members']:,} members, {human_size(known['bytes'])}{last}"
+
+
+def _verified(last: Verification) -> str:
+    unseen = f", {last.unseen:,} could not be looked at" if last.unseen else ""
+    amiss = f"{last.amiss:,} amiss" if last.amiss else "nothing amiss"
+    return f"{last.archives:,} of {last.of:,} archives on {human_time(last.ended)} ({last.sample}): {amiss}{unseen}"
 
 
 def _index(behind: Behind) -> str:

@@ -12,7 +12,15 @@ from s3sync.dropzone.remedies import remedy
 def needs_a_person(status: Status) -> list[str]:
     """Return a sentence for each thing somebody has to look at; none where all is well."""
     degraded = (each.detail for each in status.degraded)
-    return [*_unreleased(status), *_redelivered(status), *_buckets(status), *_held(status), *_set_aside(status), *degraded]
+    return [
+        *_unreleased(status),
+        *_redelivered(status),
+        *_buckets(status),
+        *_held(status),
+        *_set_aside(status),
+        *_amiss(status),
+        *degraded,
+    ]
 
 
 def _unreleased(status: Status) -> Iterator[str]:
@@ -47,6 +55,12 @@ def _set_aside(status: Status) -> Iterator[str]:
     if status.index is not None and status.index.set_aside:
         refused = f"the fleet's index refused {status.index.set_aside:,} documents"
         yield f"{refused}; the archives themselves are complete: s3batch index status"
+
+
+def _amiss(status: Status) -> Iterator[str]:
+    if status.verified.amiss:
+        archives = "1 archive is" if status.verified.amiss == 1 else f"{status.verified.amiss:,} archives are"
+        yield f"{archives} not in S3 as recorded: s3batch verify --all names them and says what differs"
 
 
 def _files(count: int) -> str:

@@ -22,6 +22,7 @@ from s3batch.operate.agents import Agent, running_agent
 from s3batch.operate.degraded import Degradation, LeaseSample, degradations
 from s3batch.operate.fill import Fill, share
 from s3batch.operate.records import Records
+from s3batch.operate.verified import Verifications, Verified
 from s3batch.pack.history import History, LastError
 from s3batch.pack.planner import Limits
 from s3batch.pack.steps import REDELIVERY_WINDOW
@@ -100,6 +101,8 @@ class Status:
     spool: SpoolStatus
     index: Behind | None
     """How far the fleet's index is behind; None where none is configured."""
+    verified: Verified
+    """What comparing archives with S3 has found."""
 
     @property
     def oldest_eligible(self) -> timedelta | None:
@@ -148,6 +151,7 @@ def status(zone: DropZone, records: Records, question: Question) -> Status:
         catalogue=None if records.catalogue is None else records.catalogue.statistics(),
         spool=_spool(records.spool, question.spool_limit),
         index=records.behind(),
+        verified=Verified(None, 0) if records.db is None else Verifications(records.db).known(),
     )
     rights = zone.rights if agent is None or agent.rights is None else agent.rights
     overdue_after = timedelta(microseconds=question.limits.max_age_ns / 1000) + 3 * question.scan_interval

@@ -115,6 +115,9 @@ class PackAgent:
 
     def _candidates(self, ladder: Ladder) -> Iterator[Candidate]:
         for found in scan(self._zone, ladder, self._find):
+            if self._yard.stopping():
+                self.tally.interrupted = True
+                return
             if isinstance(found, Held):
                 self.tally.leave(found.reason)
             else:

@@ -34,6 +34,7 @@ from s3batch.pack.events import (
     Redelivered,
 )
 from s3batch.pack.lifecycle import Recorded, State
+from s3batch.pack.patience import LOOK_SECONDS, Patience
 from s3batch.pack.planner import Waiting
 from s3batch.pack.resume import next_phase
 from s3batch.pack.room import Room
@@ -68,7 +69,8 @@ class Pipeline:
         self._builds = threading.BoundedSemaphore(BUILDS_AHEAD)
         self._under_way = 0
         self._idle = threading.Condition()
-        self._room = Room(yard, tally)
+        self._patience = Patience(self._spool, stopping=yard.stopping, asked=yard.asked)
+        self._room = Room(yard, tally, self._patience)
 
     def run(self, planned: Iterable[Batch | Waiting]) -> None:
         """Launch every planned batch whose bucket is not parked, as room comes free; stop early when asked to."""
@@ -89,12 +91,13 @@ class Pipeline:
         steps = self._yard.steps
         # A built batch resumes with its upload: what refuses that for good refuses this, and must not keep its room.
         step = "store" if recorded.state is State.SPOOLED else "resume"
-        self._carriers.submit(self._carry, recorded.reservation, step, lambda: next_phase(recorded, steps))
+        self._carriers.submit(self._carry, recorded.reservation, step, lambda: next_phase(recorded, steps, self._yard.stopping))
 
     def finish(self) -> None:
         """Wait until nothing is under way."""
         with self._idle:
-            self._idle.wait_for(lambda: self._under_way == 0)
+            while not self._idle.wait_for(self._is_idle, LOOK_SECONDS):
+                self._patience()
         self._carriers.shutdown()
 
     def _launch(self, batch: Batch) -> None:
@@ -102,7 +105,8 @@ class Pipeline:
         needed = needed_bytes(batch.planned_bytes, len(batch.candidates))
         if not self._room.find(batch, needed, idle=self._is_idle):
             return
-        self._builds.acquire()
+        while not self._builds.acquire(timeout=LOOK_SECONDS):
+            self._patience()
         reservation = self._journal.reserve(batch, self._yard.names)
         self._spool.take(reservation.id, needed)
         self._begin()
@@ -136,6 +140,9 @@ class Pipeline:
         try:
             archive = begin()
             while archive is not None:
+                if self._yard.stopping():
+                    self._tally.interrupted = True
+                    return
                 step = STEPS[type(archive)]
                 archive = self._advance(archive)
             self._yard.parked.succeeded(reservation.bucket)

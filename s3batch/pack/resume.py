@@ -11,7 +11,7 @@ A proof of an earlier pass is asked for again: an archive that somebody has remo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from s3batch.model import Archive, CataloguedArchive, ManifestedArchive, Reservation
@@ -21,6 +21,7 @@ from s3batch.pack.members import read_member_list
 from s3batch.pack.spool import Spool
 from s3batch.pack.steps import Steps
 from s3sync.errors import Permanent
+from s3sync.store.contract import Stopped
 from s3sync.store.proof import Proof
 
 GONE = "its archive has gone from S3; its originals stay and are archived again"
@@ -48,10 +49,11 @@ def _listed(recorded: Recorded, spool: Spool) -> Iterator[bytes]:
         return  # `next_phase` decides what becomes of a batch without its list
 
 
-def next_phase(recorded: Recorded, steps: Steps) -> Archive | None:
+def next_phase(recorded: Recorded, steps: Steps, stopping: Callable[[], bool]) -> Archive | None:
     """Return the phase from which the batch goes on, or None where it was ended here.
 
-    Raises what the store raises, and `Permanent` where the archive has gone: the batch is ended then, too.
+    Raises `Stopped` where it is to stop while it reads a large archive, what the store raises, and `Permanent` where the
+    archive has gone: the batch is ended then, too.
     """
     folder = steps.spool.folder(recorded.reservation.id)
     if recorded.state is State.RESERVED:
@@ -61,7 +63,7 @@ def next_phase(recorded: Recorded, steps: Steps) -> Archive | None:
         _end_without_list(recorded, steps)
         return None
     if recorded.state is State.SPOOLED:
-        return _spooled(recorded, steps)
+        return _spooled(recorded, steps, stopping)
     if not steps.still_there(recorded.stored(folder)):
         steps.give_up(recorded.reservation, GONE)
         raise gone(recorded.reservation)
@@ -74,13 +76,18 @@ def next_phase(recorded: Recorded, steps: Steps) -> Archive | None:
             return CataloguedArchive(manifested=_manifested(recorded, steps))
 
 
-def _spooled(recorded: Recorded, steps: Steps) -> Archive | None:
+def _spooled(recorded: Recorded, steps: Steps, stopping: Callable[[], bool]) -> Archive | None:
     spooled = recorded.spooled(steps.spool.folder(recorded.reservation.id))
     steps.abort_unnoted(recorded)
     stored = steps.stored_earlier(spooled)
     if stored is not None:
         return stored
-    if steps.spool.holds_whole(spooled):
+
+    def stop_if_asked() -> None:
+        if stopping():
+            raise Stopped(str(spooled.tar), "reading it again was interrupted", "Start again")
+
+    if steps.spool.holds_whole(spooled, stop_if_asked):
         return spooled
     steps.give_up(recorded.reservation, "its archive file is gone or damaged")
     return None

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from s3batch.model import Batch
 from s3batch.pack.events import SpoolFull
 from s3batch.pack.lifecycle import State
+from s3batch.pack.patience import Patience
 from s3batch.pack.tally import Tally
 from s3batch.pack.yard import Yard
 
@@ -17,9 +18,10 @@ from s3batch.pack.yard import Yard
 class Room:
     """The room of one pass. One thread looks for it; what a disk gave out under may be told by others."""
 
-    def __init__(self, yard: Yard, tally: Tally) -> None:
-        """Look in the yard's spool, counting into `tally` what has to be left."""
+    def __init__(self, yard: Yard, tally: Tally, patience: Patience) -> None:
+        """Look in the yard's spool, counting into `tally` what has to be left, and wait with `patience`."""
         self._yard = yard
+        self._patience = patience
         self._tally = tally
         self._spool = yard.steps.spool
         self._gave_out_at: int | None = None
@@ -40,7 +42,7 @@ class Room:
         return False
 
     def _found(self, needed: int, idle: Callable[[], bool]) -> bool:
-        stopping = self._yard.stopping
+        stopping = self._patience
         if self._gave_out_at is not None and needed >= self._gave_out_at:
             return False
         if self._spool.wait_for_room(needed, or_when=lambda: stopping() or idle()):

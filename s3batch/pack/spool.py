@@ -86,6 +86,15 @@ class Spool:
             raise Transient(f"spool {self.root}", f"cannot be used: {error.strerror}", hint) from error
         return seen.f_bavail * seen.f_frsize
 
+    def written_bytes(self) -> int:
+        """Return how long our files are together; what goes while we look, and a spool that has gone, count nothing."""
+        written = 0
+        with suppress(OSError):
+            for folder in os.listdir(self.root):
+                with suppress(OSError), os.scandir(self.root / folder) as files:
+                    written += sum(file.stat(follow_symlinks=False).st_size for file in files)
+        return written
+
     def _lying_bytes(self) -> int:
         """Return what our files take of the disk; what goes while we look, file or folder, takes nothing."""
         lying = 0
@@ -125,14 +134,20 @@ class Spool:
             shutil.rmtree(stray) if stray.is_dir() and not stray.is_symlink() else stray.unlink()
         return strays
 
-    def holds_whole(self, archive: SpooledArchive) -> bool:
-        """Tell whether the tar is still the one whose size and checksum were journalled."""
+    def holds_whole(self, archive: SpooledArchive, between_blocks: Callable[[], None]) -> bool:
+        """Tell whether the tar is still the one whose size and checksum were journalled.
+
+        `between_blocks` is called as it is read, and may raise.
+        """
         try:
             fd = os.open(archive.tar, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError:
             return False
         try:
-            return os.fstat(fd).st_size == archive.size and of_fd(fd, archive.size).base64() == archive.crc64nvme
+            return (
+                os.fstat(fd).st_size == archive.size
+                and of_fd(fd, archive.size, between_blocks=between_blocks).base64() == archive.crc64nvme
+            )
         except OSError as error:
             raise Transient(str(archive.tar), f"cannot be read: {error.strerror}", "Check the spool's disk") from error
         finally:

@@ -26,6 +26,9 @@ class Yard:
     parked: Backoff
     listener: Listener
     stopping: Callable[[], bool]
+    """Whether to stop, asked by who works: a sign of life."""
+    asked: Callable[[], bool]
+    """The same, asked by who waits for others: none."""
     carriers: Callable[[], Executor]
     """Makes what carries batches through the steps after the build."""
 

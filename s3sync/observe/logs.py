@@ -37,7 +37,7 @@ class LogListener:
 
     def __init__(self, level: Level = Level.INFO, *, stream: TextIO | None = None, as_json: bool | None = None) -> None:
         """Write events of `level` and louder to `stream` (standard error); `as_json` None asks whether that is a terminal."""
-        self._level = level
+        self.level = level
         self._stream = stream or sys.stderr
         self._lock = threading.Lock()
         readable = self._stream.isatty() if as_json is None else not as_json
@@ -45,7 +45,7 @@ class LogListener:
 
     def __call__(self, event: Event) -> None:
         """Write one line about `event`."""
-        if loud_enough(event, self._level):
+        if loud_enough(event, self.level):
             getattr(self._logger, event.level.value)(event.name, **fields_of(event))
 
     def _write(self, line: str) -> None:

@@ -36,7 +36,7 @@ class SyslogListener:
         """Send events of `level` and louder to `host`, in the name of `program`."""
         self._address = (host.strip("[]"), port)
         self._program = program
-        self._level = level
+        self.level = level
         self._now = now
         self._lost = 0
         self._waiting: queue.Queue[bytes | None] = queue.Queue(QUEUE_LENGTH)
@@ -45,7 +45,7 @@ class SyslogListener:
 
     def __call__(self, event: Event) -> None:
         """Queue one message about `event`."""
-        if not loud_enough(event, self._level):
+        if not loud_enough(event, self.level):
             return
         try:
             self._waiting.put_nowait(self._message(event))

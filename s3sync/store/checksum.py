@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import os
+from collections.abc import Callable
 
 from awscrt import checksums
 
@@ -57,15 +58,17 @@ def crc64nvme_base64(buffer: Buffer) -> str:
     return running.base64()
 
 
-def of_fd(fd: int, size: int, *, offset: int = 0) -> Crc64Nvme:
+def of_fd(fd: int, size: int, *, offset: int = 0, between_blocks: Callable[[], None] = lambda: None) -> Crc64Nvme:
     """Return the checksum of `size` bytes of `fd` from `offset`, without moving its position or holding more than one buffer.
 
-    Raises `Mismatch` where the file ends before, `OSError` where it cannot be read.
+    `between_blocks` is called before each read and may raise. Raises `Mismatch` where the file ends before, `OSError` where it
+    cannot be read.
     """
     running = Crc64Nvme()
     view = memoryview(bytearray(min(READ_BYTES, size)))
     done = 0
     while done < size:
+        between_blocks()
         count = os.preadv(fd, [view[: size - done]], offset + done)
         if count == 0:
             raise Mismatch(f"open file {fd}", f"it ends after {offset + done} of {offset + size} bytes")

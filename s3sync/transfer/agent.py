@@ -181,6 +181,8 @@ class Agent:
     def _candidates(self, held: Counter[str]) -> Iterator[Candidate]:
         """Yield what the scan finds finished; count the rest by reason."""
         for found in scan(self._zone, self._judging.ladder(self._journal), self._find):
+            if self._stopping():
+                return
             if isinstance(found, Held):
                 held[found.reason] += 1
             else:

@@ -153,6 +153,7 @@ def make(tmp_path: Path) -> Iterator[Make]:
             parked=Backoff(clock.monotonic),
             listener=events.append,
             stopping=lambda: stop[0],
+            asked=lambda: stop[0],
             carriers=InLineExecutor,
         )
 

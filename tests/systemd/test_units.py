@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from s3sync.errors import EXIT_MEANINGS
+from tests.systemd.units import FOLDER, INSTALLED, SERVICES, UNITS, directives, values
+
+EXPOSURE_TENTHS = 25
+"""The most exposure `systemd-analyze security` may find: 2.5 of 10."""
+
+SANDBOXED_ALIKE = {
+    "NoNewPrivileges", "ProtectSystem", "ProtectHome", "PrivateTmp", "PrivateDevices", "DevicePolicy", "ProtectClock",
+    "ProtectHostname", "ProtectKernelLogs", "ProtectKernelModules", "ProtectKernelTunables", "ProtectControlGroups",
+    "RestrictNamespaces", "RestrictRealtime", "RestrictSUIDSGID", "LockPersonality", "MemoryDenyWriteExecute", "RemoveIPC",
+    "KeyringMode", "SystemCallArchitectures", "SystemCallFilter", "SystemCallErrorNumber", "RestrictAddressFamilies",
+    "LimitCORE", "UMask",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def systemd_analyze() -> str:
+    """The program that judges units."""
+    program = shutil.which("systemd-analyze")
+    if program is None:
+        pytest.skip("systemd-analyze is not installed (Debian's package systemd)")
+    return program
+
+
+@pytest.fixture(scope="session")
+def as_installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The units beside programs that exist, as on a host where they are installed."""
+    place = tmp_path_factory.mktemp("units")
+    for program in ("s3batch", "s3sync"):
+        shutil.copy(shutil.which("true") or "/bin/true", place / program)
+    for unit in UNITS:
+        (place / unit.name).write_text(unit.read_text().replace(INSTALLED, str(place)))
+    return place
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_systemd_has_nothing_to_say(systemd_analyze: str, as_installed: Path, unit: Path) -> None:
+    """Every line of every unit is understood: systemd says nothing, which it does of unknown keys too, with code 0."""
+    said = _analyze(systemd_analyze, "verify", "--man=no", str(as_installed / unit.name))
+
+    assert (0, "", "") == (said.returncode, said.stdout, said.stderr)
+
+
+def test_a_slip_of_the_pen_is_seen(systemd_analyze: str, as_installed: Path) -> None:
+    """The check above can fail: a key nobody knows is told of, on standard error only."""
+    wrong = as_installed / "wrong.service"
+    wrong.write_text((as_installed / "s3batch.service").read_text().replace("WatchdogSec=", "WatchdogSecs="))
+    said = _analyze(systemd_analyze, "verify", "--man=no", str(wrong))
+
+    assert "WatchdogSecs" in said.stderr
+
+
+@pytest.mark.parametrize("unit", SERVICES, ids=lambda unit: unit.name)
+def test_exposure(systemd_analyze: str, as_installed: Path, unit: Path) -> None:
+    """No service is exposed by more than 2.5 of 10."""
+    path = str(as_installed / unit.name)
+    said = _analyze(systemd_analyze, "security", "--offline=true", f"--threshold={EXPOSURE_TENTHS}", "--no-pager", path)
+
+    assert (0, "") == (said.returncode, said.stderr), said.stdout.splitlines()[-1:]
+
+
+@pytest.mark.parametrize("unit", SERVICES, ids=lambda unit: unit.name)
+def test_every_service_is_sandboxed_alike(unit: Path) -> None:
+    """What the agent's unit says of its sandbox, every other service says too."""
+    agents = [pair for pair in directives(FOLDER / "s3batch.service") if pair[0] in SANDBOXED_ALIKE]
+
+    assert sorted(agents) == sorted(pair for pair in directives(unit) if pair[0] in SANDBOXED_ALIKE)
+    assert SANDBOXED_ALIKE == {name for name, _ in agents}
+
+
+@pytest.mark.parametrize("unit", SERVICES, ids=lambda unit: unit.name)
+def test_exit_codes_are_those_of_the_table(unit: Path) -> None:
+    """A code that a unit treats in its own way is one that the programs end with."""
+    named = [*values(unit, "SuccessExitStatus"), *values(unit, "RestartPreventExitStatus")]
+    codes = {int(code) for value in named for code in value.split()}
+
+    assert codes <= set(EXIT_MEANINGS)
+
+
+def test_once_and_agent_have_one_environment() -> None:
+    """An agent and a pass by the timer work with the same settings, folders, rights and user."""
+    names = re.compile("User|Group|Supplementary|Environment|LoadCred|SetCred|.*Directory|Ambient|Capability|ReadWrite")
+    for program in ("s3batch", "s3sync"):
+        agent, once = (
+            [pair for pair in directives(FOLDER / f"{program}{kind}.service") if names.match(pair[0])] for kind in ("", "-once")
+        )
+
+        assert agent == once
+
+
+def test_every_failure_is_told_of() -> None:
+    """Each service names the unit that tells somebody, but that one itself."""
+    silent = [unit.name for unit in SERVICES if values(unit, "OnFailure") != ["s3batch-failure@%N.service"]]
+
+    assert ["s3batch-failure@.service"] == silent
+
+
+@pytest.mark.parametrize("unit", [unit for unit in UNITS if unit.suffix == ".timer"], ids=lambda unit: unit.name)
+def test_timers_make_up_for_what_they_missed(unit: Path) -> None:
+    """Each timer starts the service of its name, makes up for time the host was off, and keeps a fleet apart."""
+    assert unit.with_suffix(".service") in SERVICES
+    assert ["yes"] == values(unit, "Persistent")
+    assert [] != values(unit, "RandomizedDelaySec")
+
+
+def _analyze(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, check=False, text=True)
