@@ -22,6 +22,7 @@ from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSett
 from s3sync import values
 from s3sync.events import Level
 from s3sync.layers import DEFAULT, Conflict, Given, Layers, Problem, WrongSettings, suggestion
+from s3sync.observe.lines import LogFormat, SyslogProtocol
 from s3sync.store.contract import StorageClass
 
 MIN_PART_BYTES = 5 * values.MIB
@@ -100,8 +101,19 @@ class CommonSettings(BaseSettings):
         description="Remove folders that a release left empty; never the first two levels.",
     )
     log_level: values.LogLevel = Field(Level.INFO, description="`debug`, `info`, `warning` or `error`.")
-    rsyslog_host: values.Host | None = Field(None, description="Host that gets a copy of the log by syslog over UDP.")
-    rsyslog_port: values.Port = Field(514, description="Its port.")
+    log_format: values.Format = Field(
+        LogFormat.AUTO,
+        description="`json`, `text` (columns), `original` (the former programs' line, also at the syslog server) or `auto`:"
+        " columns on a terminal, JSON elsewhere.",
+    )
+    rsyslog_host: values.Host | None = Field(None, description="Host that gets a copy of the log by syslog.")
+    rsyslog_port: values.Port = Field(514, description="Its port; for `tls` it is usually 6514.")
+    rsyslog_protocol: values.Protocol = Field(SyslogProtocol.UDP, description="How the copy travels: `udp`, `tcp` or `tls`.")
+    rsyslog_ca: values.Folder | None = Field(
+        None,
+        description="File with the certificates of the authority that signed the syslog server's."
+        " Unset: those this host trusts.",
+    )
 
     _sources: Mapping[str, str] = PrivateAttr(default_factory=dict)
     _strangers: Sequence[Problem] = PrivateAttr(default=())

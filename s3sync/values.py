@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator
 
 from s3sync.events import Level
+from s3sync.observe.lines import LogFormat, SyslogProtocol
 from s3sync.store.contract import StorageClass
 
 KIB, MIB, GIB, TIB = (1024**power for power in range(1, 5))
@@ -274,6 +275,8 @@ URLS = Kind("URLs such as https://search.example.org:9200, separated by commas",
 FINGERPRINT = Kind("a certificate's SHA-256 fingerprint: 64 hexadecimal digits, with or without colons", _fingerprint)
 LEVEL = Kind("one of debug, info, warning, error", _level)
 STORAGE_CLASS = choice(StorageClass)
+LOG_FORMAT = choice(LogFormat)
+SYSLOG_PROTOCOL = choice(SyslogProtocol)
 THREADS = whole(1, 256)
 PORT = whole(1, 65535)
 
@@ -299,6 +302,8 @@ Url = Annotated[str, URL.validator(), URL]
 Urls = Annotated[tuple[str, ...], URLS.validator(), URLS]
 Fingerprint = Annotated[str, FINGERPRINT.validator(), FINGERPRINT]
 LogLevel = Annotated[Level, LEVEL.validator(), LEVEL]
+Format = Annotated[LogFormat, LOG_FORMAT.validator(), LOG_FORMAT]
+Protocol = Annotated[SyslogProtocol, SYSLOG_PROTOCOL.validator(), SYSLOG_PROTOCOL]
 Class = Annotated[StorageClass, STORAGE_CLASS.validator(), STORAGE_CLASS]
 Threads = Annotated[int, THREADS.validator(), THREADS]
 Port = Annotated[int, PORT.validator(), PORT]

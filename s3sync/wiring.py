@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
@@ -17,8 +18,11 @@ from s3sync.dropzone.zone import DropZone
 from s3sync.errors import Preflight
 from s3sync.events import Degraded, Event, Listener, Listeners
 from s3sync.loop import StopFlag
+from s3sync.observe.journald import leads_to_journald
+from s3sync.observe.lines import LogFormat, SyslogProtocol
 from s3sync.observe.logs import LogListener
 from s3sync.observe.syslog import SyslogListener
+from s3sync.observe.wires import wire_to
 from s3sync.output import Output
 from s3sync.own_folders import made, refuse_over_the_network, refuse_unless_ours
 from s3sync.settings import CommonSettings
@@ -96,13 +100,35 @@ class Wiring:
     def listener(self) -> Listener:
         """Who is told of events."""
         settings = self.settings
-        log = LogListener(settings.log_level)
+        log = LogListener(
+            settings.log_level,
+            log_format=settings.log_format,
+            program=self.PROGRAM,
+            journald=leads_to_journald(sys.stderr, os.environ.get("JOURNAL_STREAM")),
+        )
         if settings.rsyslog_host is None:
             return self._once_degraded(log)
-        syslog = SyslogListener(
-            settings.rsyslog_host, settings.rsyslog_port, program=self.PROGRAM, level=settings.log_level, now=self.now
+        return self._once_degraded(Listeners([log, self._syslog(settings.rsyslog_host, log)]))
+
+    def _syslog(self, host: str, log: Listener) -> Listener:
+        """Return who sends the copy of the log. Raises `Preflight` where the authority's certificates cannot be read."""
+        settings = self.settings
+        try:
+            wire = wire_to(host, settings.rsyslog_port, settings.rsyslog_protocol, settings.rsyslog_ca)
+        except OSError as error:
+            name = settings.variable("rsyslog_ca")
+            raise Preflight(f"{name} ({settings.rsyslog_ca})", f"cannot be read: {error}", "Name a file in PEM") from error
+        return self._open.enter_context(
+            SyslogListener(
+                wire,
+                program=self.PROGRAM,
+                level=settings.log_level,
+                now=self.now,
+                original=settings.log_format is LogFormat.ORIGINAL,
+                keeps=settings.rsyslog_protocol is not SyslogProtocol.UDP,
+                listener=log,
+            )
         )
-        return self._once_degraded(Listeners([log, self._open.enter_context(syslog)]))
 
     @cached_property
     def state_folder(self) -> Path:

@@ -62,6 +62,7 @@ PURE = {
     "s3sync.hushed",
     "s3sync.keys",
     "s3sync.layers",
+    "s3sync.observe.lines",
     "s3sync.transfer.occupied",
     "s3sync.store.contract",
     "s3sync.store.parts",
