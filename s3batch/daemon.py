@@ -78,6 +78,7 @@ def run(app: App) -> Exit:
         if Duty.PACK in duties:
             _pack(app)
         else:
+            app.is_at_work()
             app.stop.wait(float("inf"))
         app.stop.set()
         side.join()
@@ -88,6 +89,7 @@ def run(app: App) -> Exit:
 def _pack(app: App) -> None:
     agent = app.pack_agent()
     agent.start()
+    app.is_at_work()
     wake = threading.Event()
     with Watcher(app.zone.path, wake, app.listener):
         run_pass = lambda: agent.run_pass(close_all=False)  # noqa: E731 - a name for what the loop repeats

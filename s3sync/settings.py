@@ -114,6 +114,15 @@ class CommonSettings(BaseSettings):
         description="File with the certificates of the authority that signed the syslog server's."
         " Unset: those this host trusts.",
     )
+    metrics_listen: values.Listen | None = Field(
+        None,
+        description="Address and port of `/metrics`, `/healthz` and `/readyz`, such as `127.0.0.1:9477`. Unset: none.",
+    )
+    metrics_file: values.Folder | None = Field(
+        None,
+        description="File for node_exporter's textfile collector, written anew at intervals and when a run ends; its name ends"
+        " in `.prom`. Unset: none.",
+    )
 
     _sources: Mapping[str, str] = PrivateAttr(default_factory=dict)
     _strangers: Sequence[Problem] = PrivateAttr(default=())
@@ -158,6 +167,9 @@ class CommonSettings(BaseSettings):
         if not MIN_PART_BYTES <= self.part_size <= MAX_PART_BYTES:
             yield Conflict("part_size", "from 5MiB to 5GiB, which is what S3 takes")
         yield from self.inside_drop_zone("state")
+        yield from self.inside_drop_zone("metrics_file")
+        if self.metrics_file is not None and self.metrics_file.suffix != ".prom":
+            yield Conflict("metrics_file", "a name that ends in .prom: node_exporter reads no others")
         if self.quarantine == self.folder:
             yield Conflict("quarantine", f"a folder of its own, not {self.variable('folder')} itself", ("folder",))
 

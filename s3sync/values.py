@@ -188,6 +188,25 @@ def _host(value: object) -> str:
     return value
 
 
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to listen."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def _address(value: object) -> Address:
+    host, colon, port = str(value).strip().rpartition(":")
+    bare = host.removeprefix("[").removesuffix("]")
+    if isinstance(value, bool) or not colon or not bare or (":" in bare) != (host != bare):
+        raise ValueError(value)
+    return Address(_host(bare), _whole(1, 65535)(port))
+
+
 def _url(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(value)
@@ -270,6 +289,7 @@ BUCKETS = Kind("names of buckets, separated by commas", _buckets, show_words)
 PATTERNS = Kind("patterns for file names such as *.upload, separated by commas", _patterns, show_words)
 OWNER = Kind("auto, any, or the 12 digits of an AWS account", _owner)
 HOST = Kind("a host's name or address", _host)
+ADDRESS = Kind("a host's address and a port, such as 127.0.0.1:9477", _address)
 URL = Kind("a URL such as https://search.example.org:9200", _url, show_url, secret=True)
 URLS = Kind("URLs such as https://search.example.org:9200, separated by commas", _urls, show_urls, secret=True)
 FINGERPRINT = Kind("a certificate's SHA-256 fingerprint: 64 hexadecimal digits, with or without colons", _fingerprint)
@@ -298,6 +318,7 @@ Buckets = Annotated[tuple[str, ...], BUCKETS.validator(), BUCKETS]
 Patterns = Annotated[tuple[str, ...], PATTERNS.validator(), PATTERNS]
 Owner = Annotated[str, OWNER.validator(), OWNER]
 Host = Annotated[str, HOST.validator(), HOST]
+Listen = Annotated[Address, ADDRESS.validator(), ADDRESS]
 Url = Annotated[str, URL.validator(), URL]
 Urls = Annotated[tuple[str, ...], URLS.validator(), URLS]
 Fingerprint = Annotated[str, FINGERPRINT.validator(), FINGERPRINT]

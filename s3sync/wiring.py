@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cached_property
@@ -44,6 +44,10 @@ class Wiring:
         self.stop = StopFlag()
         self.degraded: dict[str, str] = {}
         """What protection or reach is missing now, by cause."""
+        self.others: list[Listener] = []
+        """Who is told of events besides the log."""
+        self.at_work: list[Callable[[], object]] = []
+        """What is done when the agent is at its work: locks held, and what an earlier one left taken up."""
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
@@ -160,6 +164,11 @@ class Wiring:
             raise Preflight(str(settings.folder), f"cannot be opened as drop zone: {error.strerror}", hint) from error
         return self._open.enter_context(zone)
 
+    def is_at_work(self) -> None:
+        """Tell those who wait for it."""
+        for each in self.at_work:
+            each()
+
     def _once_degraded(self, listener: Listener) -> Listener:
         """Return `listener`, told only once of each cause that degrades the work; what the causes are is kept here."""
 
@@ -170,5 +179,7 @@ class Wiring:
                 if known:
                     return
             listener(event)
+            for other in self.others:
+                other(event)
 
         return told

@@ -7,8 +7,10 @@ import argparse
 from s3batch.app import App
 from s3batch.daemon import run as run_agent
 from s3batch.daemon import run_once
+from s3batch.measures import measures
 from s3sync.errors import Exit
 from s3sync.output import counted, human_size
+from s3sync.watching import watched
 
 HELP = "pack, prove, catalogue and release what is finished; advance restore requests"
 EPILOG = """examples:
@@ -23,7 +25,11 @@ def setup(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, app: App) -> Exit:
-    """Run the agent."""
+    """Run the agent, under watch."""
+    return watched(app, lambda: _run(args, app), measures(app), once=args.once)
+
+
+def _run(args: argparse.Namespace, app: App) -> Exit:
     if not args.once:
         return run_agent(app)
     tally, code = run_once(app)

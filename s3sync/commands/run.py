@@ -10,7 +10,9 @@ from s3sync.app import App
 from s3sync.dropzone.watch import Watcher
 from s3sync.errors import Exit
 from s3sync.loop import Loop
+from s3sync.measures import measures
 from s3sync.output import counted, human_size
+from s3sync.watching import watched
 
 HELP = "upload what is finished, prove it, and remove the originals"
 EPILOG = """examples:
@@ -25,7 +27,11 @@ def setup(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, app: App) -> Exit:
-    """Run the agent. Raises `Locked`, `Preflight`, and what concerns more than one file."""
+    """Run the agent, under watch. Raises `Locked`, `Preflight`, and what concerns more than one file."""
+    return watched(app, lambda: _locked(args, app), measures(app), once=args.once)
+
+
+def _locked(args: argparse.Namespace, app: App) -> Exit:
     with app.stop.on_signals(_leave), app.locked():
         return _run_once(app) if args.once else _run(app)
 
@@ -43,6 +49,7 @@ def _run_once(app: App) -> Exit:
 
 def _run(app: App) -> Exit:
     agent, wake = app.agent(), threading.Event()
+    app.is_at_work()
     with Watcher(app.zone.path, wake, app.listener):
         Loop(lambda: agent.run_once(app.now()), app.settings.scan_interval, wake, app.stop, listener=app.listener).run()
     return Exit.DONE

@@ -52,7 +52,7 @@ class LogListener:
 
         `program` is who speaks, which only the original's format says.
         """
-        self._level = level
+        self.level = level
         self._stream = stream or sys.stderr
         self._lock = threading.Lock()
         self._journald = journald
@@ -62,7 +62,7 @@ class LogListener:
 
     def __call__(self, event: Event) -> None:
         """Write one line about `event`."""
-        if loud_enough(event, self._level):
+        if loud_enough(event, self.level):
             getattr(self._logger, event.level.value)(event.name, **fields_of(event))
 
     def _write(self, level: Level, line: str) -> None:

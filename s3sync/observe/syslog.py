@@ -68,7 +68,7 @@ class SyslogListener:
         """
         self._wire = wire
         self._program = program
-        self._level = level
+        self.level = level
         self._now = now
         self._original = original
         self._keeps = keeps
@@ -84,7 +84,7 @@ class SyslogListener:
 
     def __call__(self, event: Event) -> None:
         """Queue one message about `event`."""
-        if not loud_enough(event, self._level):
+        if not loud_enough(event, self.level):
             return
         try:
             self._waiting.put_nowait((event, self._now()))

@@ -141,6 +141,8 @@ def test_every_setting_can_be_given_as_a_variable() -> None:
         "LOG_FORMAT": "json",
         "RSYSLOG_PROTOCOL": "tls",
         "RSYSLOG_CA": "/etc/ssl/log.pem",
+        "METRICS_LISTEN": "[::1]:9477",
+        "METRICS_FILE": "/var/lib/node/s3batch.prom",
     }
     settings = read({f"S3BATCH_{name}": value for name, value in given.items()})
 

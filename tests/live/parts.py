@@ -21,7 +21,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.live import opensearch, opensearch_secure, rsyslogd, sftp_library, sshd, versitygw, vsftpd
+from tests.live import opensearch, opensearch_secure, promtool, rsyslogd, sftp_library, sshd, versitygw, vsftpd
 from tests.live.fetch import Part, Unfetched
 
 PARTS: Mapping[str, Part] = {
@@ -34,6 +34,7 @@ PARTS: Mapping[str, Part] = {
         opensearch.PART,
         opensearch.NEWEST,
         opensearch_secure.PART,
+        promtool.PART,
         rsyslogd.PART,
     )
 }
