@@ -15,6 +15,7 @@ from s3batch.operate.counting import BatchCounting
 from s3batch.operate.measured import METRICS, standing, walked
 from s3batch.operate.records import Records
 from s3batch.operate.status import Question, status
+from s3batch.operate.told import DONE, ROUTES
 from s3batch.pack.history import History
 from s3batch.restore.summary import thaws_by_state
 from s3sync.dropzone.quiet import QuietClock
@@ -26,7 +27,13 @@ from s3sync.watching import Measures
 
 def measures(app: App) -> Measures:
     """Return what is measured of `app`."""
-    return Measures(metrics=METRICS, look=_Look(app), counting=lambda counts: BatchCounting(counts, time.monotonic))
+    return Measures(
+        metrics=METRICS,
+        look=_Look(app),
+        counting=lambda counts: BatchCounting(counts, time.monotonic),
+        routes=ROUTES,
+        done=DONE,
+    )
 
 
 class _Look:

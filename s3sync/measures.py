@@ -15,6 +15,7 @@ from s3sync.observe import metrics
 from s3sync.observe.counts import Counting, Counts, Stopwatch
 from s3sync.observe.disks import disk_samples
 from s3sync.observe.metrics import Kind, Metric, Sample, by_label, one
+from s3sync.observe.troubles import RUN, Route, Urgency
 from s3sync.observe.watch import Figures
 from s3sync.times import to_ns
 from s3sync.transfer.carry import FileReleased, FileStored
@@ -34,10 +35,31 @@ LAST_GOOD_PASS = Metric("last_good_pass_timestamp_seconds", Kind.GAUGE, "When th
 
 METRICS = (*metrics.COMMON, FILES, BYTES, RELEASED, DROPS, PHASE, LAST_PASS, LAST_GOOD_PASS)
 
+ROUTES = {
+    RUN: Route(Urgency.NOW),
+    "step_failed": Route(
+        Urgency.NOW, over=("file_released",), by="step", eases="!permanent", over_by={"pass": ("pass_ended",)}
+    ),
+    "bucket_parked": Route(Urgency.NOW, over=("bucket_back",), eases="passing"),
+    "degraded": Route(Urgency.NOW, by="cause"),
+    "watch_failed": Route(Urgency.DIGEST, by="what"),
+    "file_held": Route(Urgency.DIGEST, by="reason"),
+}
+"""What people are told of at once or when it lasts, by the event's name. Other warnings and errors come with the digest."""
+
+DONE = {"file_stored": "files stored in bucket", "file_released": "originals removed of bucket"}
+"""What the day's digest counts."""
+
 
 def measures(app: App) -> Measures:
     """Return what is measured of `app`."""
-    return Measures(metrics=METRICS, look=_Look(app), counting=lambda counts: SyncCounting(counts, time.monotonic))
+    return Measures(
+        metrics=METRICS,
+        look=_Look(app),
+        counting=lambda counts: SyncCounting(counts, time.monotonic),
+        routes=ROUTES,
+        done=DONE,
+    )
 
 
 class SyncCounting(Counting):

@@ -123,6 +123,15 @@ class CommonSettings(BaseSettings):
         description="File for node_exporter's textfile collector, written anew at intervals and when a run ends; its name ends"
         " in `.prom`. Unset: none.",
     )
+    notify: values.Channels | None = Field(
+        None,
+        description="Who is told of failures, recoveries and the day's digest: ARNs of SNS topics, URLs of webhooks, or what"
+        " apprise knows, such as `mailto://`, comma separated. Unset: nobody.",
+    )
+    notify_digest: values.TimeOfDay = Field(
+        timedelta(hours=7),
+        description="When the day's digest is sent, in UTC.",
+    )
 
     _sources: Mapping[str, str] = PrivateAttr(default_factory=dict)
     _strangers: Sequence[Problem] = PrivateAttr(default=())

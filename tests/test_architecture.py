@@ -29,6 +29,7 @@ DEMO = "s3batch.demo"
 """A front door of several files."""
 
 ONLY_IMPORTER = {
+    "apprise": "s3sync.observe.by_apprise",
     "awscrt": "s3sync.store.checksum",
     "boto3": "s3sync.store.aws",
     "botocore": "s3sync.store.aws",
@@ -65,6 +66,8 @@ PURE = {
     "s3sync.layers",
     "s3sync.observe.lines",
     "s3sync.observe.metrics",
+    "s3sync.observe.troubles",
+    "s3batch.operate.told",
     "s3batch.operate.measured",
     "s3sync.transfer.occupied",
     "s3sync.store.contract",

@@ -106,7 +106,11 @@ class Watch:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            self.look()
+            try:
+                self.look()
+            except Exception:
+                if not self._stop.is_set():  # else a long walk came back to a program that has closed its files
+                    raise
             self._stop.wait(LOOK_SECONDS)
 
     def look(self) -> None:

@@ -141,6 +141,8 @@ def test_every_setting_can_be_given_as_a_variable() -> None:
         "LOG_FORMAT": "json",
         "RSYSLOG_PROTOCOL": "tls",
         "RSYSLOG_CA": "/etc/ssl/log.pem",
+        "NOTIFY": "arn:aws:sns:eu-west-1:123456789012:told",
+        "NOTIFY_DIGEST": "06:30",
         "METRICS_LISTEN": "[::1]:9477",
         "METRICS_FILE": "/var/lib/node/s3batch.prom",
     }
