@@ -27,7 +27,7 @@ from s3sync.store.aws import publish
 from s3sync.wiring import Wiring
 
 MEMORY = "watch.db"
-GOODBYE_SECONDS = 2.0
+GOODBYE_SECONDS = 1.0
 """What the end of an agent may take for the last messages; what is not sent by then is sent by the next start."""
 FAREWELL_SECONDS = 15.0
 """The same, of a single pass or of a run that failed."""

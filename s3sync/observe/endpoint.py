@@ -119,7 +119,15 @@ class Endpoint:
         if method not in {b"GET", b"HEAD"}:
             return Answer(405, b"only GET and HEAD\n"), True
         page = self._pages.get(path.partition(b"?")[0].decode("ascii", "replace"))
-        return (Answer(404, b"/metrics, /healthz or /readyz\n") if page is None else page()), method == b"GET"
+        return (Answer(404, b"/metrics, /healthz or /readyz\n") if page is None else _made(page)), method == b"GET"
+
+
+def _made(page: Page) -> Answer:
+    """Return a page; a mistake of ours in it is what is answered, so that it is seen, and ends no thread."""
+    try:
+        return page()
+    except Exception as error:  # noqa: BLE001 - told to who asked
+        return Answer(500, f"{error!r}\n".encode("ascii", "backslashreplace"))
 
 
 def _request_line(connection: socket.socket, deadline: float) -> bytes:

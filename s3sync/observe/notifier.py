@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -117,12 +118,13 @@ class Notifier:
 
     def ended(self, wrong: str, within_seconds: float) -> None:
         """Do what is still due, and tell of a run that failed (`wrong` not empty), for `within_seconds` at most."""
+        deadline = time.monotonic() + within_seconds
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(within_seconds)
         last = threading.Thread(target=self._guarded, args=(_run_ended(wrong),), name="notices", daemon=True)
         last.start()
-        last.join(within_seconds)
+        last.join(max(0.1, deadline - time.monotonic()))
         self._left = True
 
     def pump(self, more: Sequence[Happening] = ()) -> None:

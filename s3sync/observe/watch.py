@@ -28,7 +28,7 @@ WALK_SHARE = 20.0
 """A walk that took one second is followed by so many without one."""
 STALE_SECONDS = 15 * 60.0
 """Without a look for so long, something hangs."""
-GOODBYE_SECONDS = 2.0
+GOODBYE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)

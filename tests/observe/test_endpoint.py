@@ -19,7 +19,15 @@ PATIENCE = 0.4
 @pytest.fixture
 def endpoint() -> Iterator[Endpoint]:
     """A listener with a short and a long page."""
-    pages = {"/metrics": lambda: Answer(200, b"up 1\n"), "/long": lambda: Answer(200, b"x" * 50_000_000)}
+
+    def broken() -> Answer:
+        raise LookupError("é")
+
+    pages = {
+        "/metrics": lambda: Answer(200, b"up 1\n"),
+        "/long": lambda: Answer(200, b"x" * 50_000_000),
+        "/broken": broken,
+    }
     with Endpoint("127.0.0.1", 0, pages, patience_seconds=PATIENCE) as listening:
         yield listening
 
@@ -101,6 +109,15 @@ def test_a_crowd_makes_no_threads(endpoint: Endpoint) -> None:
     for each in crowd:
         each.close()
     time.sleep(0.2)
+    assert 200 == _get(endpoint, "/metrics").status
+
+
+def test_a_page_that_fails_says_so(endpoint: Endpoint) -> None:
+    """A mistake of ours is answered, as often as it is asked for, and the other pages are served on."""
+    for _ in range(2 * THREADS):
+        found = _get(endpoint, "/broken")
+        assert (500, b"LookupError('\\xe9')\n") == (found.status, found.data)
+
     assert 200 == _get(endpoint, "/metrics").status
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -216,6 +218,41 @@ def test_a_webhook_gets_json() -> None:
     assert [None, "Basic dXNlcjpzZWNyZXQ="] == [asked.headers.get("Authorization") for asked in seen[:2]]
     assert ["/hook", "/broken", "/elsewhere"] == [asked.path for asked in seen]
     assert {"kind": "failure", "bucket": "b", "text": "text\nmore"}.items() <= json.loads(seen[0].body).items()
+
+
+@pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
+def test_apprise_brings_mail() -> None:
+    """A mail server gets the message, with its subject."""
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as pool:
+        server.settimeout(30)
+        taken = pool.submit(_take_mail, server)
+        place = f"127.0.0.1:{server.getsockname()[1]}"
+        address = f"mailto://{place}/?smtp=127.0.0.1&from=agent@example.org&to=people@example.org&mode=insecure"
+        channel_to(address, publish).send(Message(Kind.FAILURE, "s3batch on drop1: step_failed store (b)", "text"))
+        mail = taken.result(30)
+
+    assert "Subject: s3batch on drop1: step_failed store (b)" in mail
+    assert "people@example.org" in mail
+
+
+def _take_mail(server: socket.socket) -> str:
+    """Speak as little SMTP as it takes, and return what was said in it."""
+    connection, _ = server.accept()
+    said: list[str] = []
+    with connection, connection.makefile("rw", newline="\r\n") as talk:
+        answer = "220 here"
+        while True:
+            talk.write(f"{answer}\n")
+            talk.flush()
+            line = talk.readline().strip()
+            if line.upper() == "DATA":
+                talk.write("354 go on\n")
+                talk.flush()
+                while (line := talk.readline().rstrip("\r\n")) != ".":
+                    said.append(line)
+            if not line or line.upper() == "QUIT":
+                return "\n".join(said)
+            answer = "250 yes"
 
 
 @pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
