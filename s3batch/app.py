@@ -6,7 +6,7 @@ import os
 import secrets
 import time
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
 from datetime import UTC
 from functools import cached_property
 from sqlite3 import Connection
@@ -37,7 +37,7 @@ from s3batch.pack.spool import Spool
 from s3batch.pack.steps import Steps
 from s3batch.pack.transfers import TransferLogs
 from s3batch.pack.unreleased import UnreleasedFiles
-from s3batch.pack.workers import WorkerPool
+from s3batch.pack.workers import Workers
 from s3batch.pack.yard import Yard
 from s3batch.restore.engine import RestoreEngine, Setup
 from s3batch.restore.summary import latest_requests
@@ -50,6 +50,7 @@ from s3sync.dropzone.rules import TEMPORARY_NAMES, Standards
 from s3sync.dropzone.slots import Original
 from s3sync.dropzone.writers import ignore_lease_signals
 from s3sync.dropzone.zone import S3BATCH_QUARANTINE
+from s3sync.errors import Transient
 from s3sync.output import Output
 from s3sync.own_folders import made, refuse_unless_private
 from s3sync.statedb import StateDb
@@ -176,13 +177,18 @@ class App(Wiring):
         return PackAgent(
             zone=self.zone,
             yard=yard,
-            builders=lambda: WorkerPool(self.settings.build_workers),
+            builders=lambda: self.workers,
             standards=self.standards,
             limits=self.limits,
             unreleased=self.unreleased,
             clocks=Clocks(time.time_ns, time.monotonic_ns),
             transfers=self.transfers,
         )
+
+    @cached_property
+    def workers(self) -> Workers:
+        """Processes that build and remove."""
+        return Workers(self.settings.build_workers, self.settings.release_workers)
 
     @cached_property
     def restore_engine(self) -> RestoreEngine:
@@ -285,15 +291,19 @@ class App(Wiring):
         )
 
     def _release(self, batch: str, originals: Iterable[Original], proof: Proof) -> ReleaseReport:
-        return release(
-            self.zone,
-            batch,
-            originals,
-            proof,
-            sleep=time.sleep,
-            threads=self.settings.release_threads,
-            prune=self.settings.prune_folders,
-        )
+        try:
+            return release(
+                self.zone,
+                batch,
+                originals,
+                proof,
+                sleep=time.sleep,
+                removers=self.workers,
+                prune=self.settings.prune_folders,
+            )
+        except BrokenExecutor as error:
+            wrong = "a process that removes originals ended early"
+            raise Transient(f"batch {batch}", wrong, "Leave it; the next pass goes on with it") from error
 
 
 def _never(_connection: Connection, _reservation: Reservation) -> None:

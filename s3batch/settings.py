@@ -137,6 +137,9 @@ class Settings(CommonSettings):
         " (`opensearch`), or this host's, saying that the fleet's may know more (`auto`).",
     )
     build_workers: values.Threads = Field(2, description="Archives built at the same time, each in a process of its own.")
+    release_workers: values.Threads = Field(
+        2, description="Processes that remove originals, beside those that build; a few files are removed without them."
+    )
     max_cost: values.Money = Field(
         Decimal(10),
         description="A restore estimated to cost more USD than this asks for confirmation.",

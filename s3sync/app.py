@@ -108,7 +108,6 @@ class App(Wiring):
             [original],
             proof,
             sleep=time.sleep,
-            threads=1,
             prune=self.settings.prune_folders,
             # A removal that a power cut undoes brings back a file whose object is there: it is recognised and removed again.
             flush=lambda _fd: None,

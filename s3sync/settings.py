@@ -90,7 +90,6 @@ class CommonSettings(BaseSettings):
         description="More names of unfinished files to leave alone, as patterns, comma separated.",
     )
     upload_threads: values.Threads = Field(4, description="Parts or objects uploaded at the same time.")
-    release_threads: values.Threads = Field(4, description="Threads that remove originals.")
     part_size: values.Size = Field(
         64 * values.MIB,
         description="Size of an upload's parts, 5MiB to 5GiB; what is smaller goes in one request. Grows by itself where"

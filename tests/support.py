@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 Tree = Mapping[str | bytes, "str | bytes | Tree | None"]
@@ -33,7 +34,8 @@ def files(root: Path | bytes) -> dict[bytes, bytes]:
         for name in names:
             path = os.path.join(folder, name)
             if os.path.isfile(path) and not os.path.islink(path):
-                with open(path, "rb") as file:
+                # An agent at work makes and removes probes of its own.
+                with suppress(FileNotFoundError), open(path, "rb") as file:
                     found[os.path.relpath(path, top)] = file.read()
     return found
 

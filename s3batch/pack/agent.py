@@ -90,9 +90,9 @@ class PackAgent:
         yard = self._yard
         if self._transfers is not None:
             self._transfers.begin_pass()
-        self._tidy_up(yard)
-        ladder = self._ladder(yard)
         with self._builders() as builders:
+            self._tidy_up(yard)
+            ladder = self._ladder(yard)
             pipeline = Pipeline(yard, builders, self.tally)
             try:
                 for recorded in yard.steps.journal.unfinished():

@@ -13,12 +13,10 @@ the spool itself (a full disk, a failed flush) fails the whole attempt, which is
 from __future__ import annotations
 
 import errno
-import gc
 import grp
 import os
 import pwd
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -79,7 +77,6 @@ def build(job: BuildJob) -> Built:
     """
     ignore_lease_signals()
     with ExitStack() as stack:
-        stack.enter_context(_no_garbage())
         root_fd = open_root(job.root)
         stack.callback(os.close, root_fd)
         folders = stack.enter_context(FolderCache(root_fd))
@@ -191,18 +188,6 @@ class _Bench:
         self._list.add(path, numbers, place, listed)
         self._content_bytes += size
         return None
-
-
-@contextmanager
-def _no_garbage() -> Iterator[None]:
-    """Keep the collector from walking a hundred thousand candidates again and again: nothing here makes cycles."""
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collecting:
-            gc.enable()
 
 
 def _lease_holds(fd: int) -> bool:

@@ -1,26 +1,36 @@
-"""Worker processes that build archives, and die with the agent.
+"""Worker processes that build archives and remove originals, and die with the agent.
 
 Spawned, not forked: a forked child would inherit the agent's locks and hold them after the agent was killed. Each asks the
 kernel to be killed when its parent dies, and asks again whether the parent is still the one it knew, for the parent may
-have died in between. Signals meant for the agent are the agent's: a worker ends with its job or with its parent. The pool
-lasts one pass, so an idle agent keeps no idle processes.
+have died in between. An interrupt meant for the agent is the agent's; asked to terminate, a worker goes at once, and what it
+was doing is done again. Building and removing have processes of their own, so that neither waits for the other. Both last one
+pass, so an idle agent keeps no idle processes.
 """
 
 from __future__ import annotations
 
 import ctypes
+import gc
 import multiprocessing
 import os
 import signal
+import threading
+import time
 from collections.abc import Callable
-from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, TypeVar
 
 from s3batch.pack.build import BuildJob, Built, build
+from s3sync.dropzone.chunks import Chunk, remove_elsewhere
+from s3sync.dropzone.removal import Outcome
+from s3sync.dropzone.writers import ignore_lease_signals
 
 _PR_SET_PDEATHSIG = 1
 """prctl(2), from linux/prctl.h."""
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
 
 
 class Builders(Protocol):
@@ -33,43 +43,79 @@ class Builders(Protocol):
         """
 
 
-class WorkerPool:
-    """A pool of spawned workers, started when the first job comes."""
+class Workers:
+    """Both kinds of processes, each kind started when its first job comes. As a context: one pass."""
 
-    def __init__(self, workers: int, builder: Callable[[BuildJob], Built] = build) -> None:
-        """Use up to `workers` processes at a time, each building by `builder`."""
-        self._workers = workers
+    def __init__(self, builders: int, removers: int, builder: Callable[[BuildJob], Built] = build) -> None:
+        """Use up to so many processes of each kind at a time, each building by `builder`."""
+        self.at_once = removers
+        """How many chunks are removed at the same time."""
         self._builder = builder
-        self._pool: ProcessPoolExecutor | None = None
+        self._builders = _Pool(builders)
+        self._removers = _Pool(removers)
 
     def submit(self, job: BuildJob) -> Future[Built]:
-        """Begin to build `job`. Called from one long-lived thread only: a worker dies with the *thread* that started it.
+        """Begin to build; see `Builders`."""
+        return self._builders.submit(self._builder, job)
 
-        Where a worker died, what it and its fellows had before them is lost to them; this job and later ones get new ones.
-        Raises `OSError` where none can be started.
-        """
-        try:
-            return self._pool_now().submit(self._builder, job)
-        except BrokenExecutor:
-            self._end()
-            return self._pool_now().submit(self._builder, job)
-        except OSError:
-            # No process, or no descriptor for one. The executor keeps the job all the same and would build it later for nobody.
-            self._end()
-            raise
+    def remove(self, chunk: Chunk) -> Future[Outcome]:
+        """Begin to remove; see `s3sync.dropzone.chunks.Removers`. Raises `OSError` where no worker can be started."""
+        return self._removers.submit(_remove, chunk)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._end()
+        self._builders.end()
+        self._removers.end()
+
+
+class _Pool:
+    """Processes of one kind. Any thread may hand in work."""
+
+    def __init__(self, workers: int) -> None:
+        self._workers = workers
+        self._turn = threading.Lock()
+        self._starter: ThreadPoolExecutor | None = None
+        self._pool: ProcessPoolExecutor | None = None
+
+    def submit(self, work: Callable[[Job], Result], job: Job) -> Future[Result]:
+        """Begin with `job`.
+
+        Where a worker died, what it and its fellows had before them is lost to them; this job and later ones get new ones.
+        Raises `OSError` where none can be started.
+        """
+        with self._turn:
+            if self._starter is None:
+                # A worker dies with the thread that started it, so that is one that lasts as long as they do.
+                self._starter = ThreadPoolExecutor(1, thread_name_prefix="starter")
+            return self._starter.submit(self._begin, work, job).result()
+
+    def end(self) -> None:
+        """Wait for what was begun, drop what was not, and end the processes."""
+        with self._turn:
+            self._end()
+            if self._starter is not None:
+                self._starter.shutdown()
+                self._starter = None
+
+    def _begin(self, work: Callable[[Job], Result], job: Job) -> Future[Result]:
+        try:
+            return self._pool_now().submit(work, job)
+        except BrokenExecutor:
+            self._end()
+            return self._pool_now().submit(work, job)
+        except OSError:
+            # No process, or no descriptor for one. The executor keeps the job all the same and would do it later for nobody.
+            self._end()
+            raise
 
     def _pool_now(self) -> ProcessPoolExecutor:
         if self._pool is None:
             self._pool = ProcessPoolExecutor(
                 self._workers,
                 mp_context=multiprocessing.get_context("spawn"),
-                initializer=_die_with_parent,
+                initializer=_settle_in,
                 initargs=(os.getpid(),),
             )
         return self._pool
@@ -81,7 +127,9 @@ class WorkerPool:
 
 
 class InLine:
-    """Builds in the calling thread: one process, one order, for tests that count steps."""
+    """Does everything in the calling thread: one process, one order, for tests that count steps."""
+
+    at_once = 0
 
     def __init__(self, builder: Callable[[BuildJob], Built] = build) -> None:
         """Build by `builder`."""
@@ -89,17 +137,31 @@ class InLine:
 
     def submit(self, job: BuildJob) -> Future[Built]:
         """Build now."""
-        future: Future[Built] = Future()
-        try:
-            future.set_result(self._builder(job))
-        except Exception as error:  # noqa: BLE001 - handed to whoever asks the future, as an executor would
-            future.set_exception(error)
-        return future
+        return _now(self._builder, job)
+
+    def remove(self, chunk: Chunk) -> Future[Outcome]:
+        """Remove now."""
+        return _now(_remove, chunk)
 
 
-def _die_with_parent(parent: int) -> None:
+def _now(work: Callable[[Job], Result], job: Job) -> Future[Result]:
+    future: Future[Result] = Future()
+    try:
+        future.set_result(work(job))
+    except Exception as error:  # noqa: BLE001 - handed to whoever asks the future, as an executor would
+        future.set_exception(error)
+    return future
+
+
+def _remove(chunk: Chunk) -> Outcome:
+    return remove_elsewhere(chunk, time.sleep)
+
+
+def _settle_in(parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(1)
+    ignore_lease_signals()
+    # Neither kind of work makes cycles, and walking a hundred thousand candidates again and again takes its time.
+    gc.disable()

@@ -44,7 +44,7 @@ def recover(zone: DropZone, known_batches: Container[str]) -> RecoverReport:
                 if name == DISPLACED:
                     _remove_empty_homes(fd)
                 elif name != SPARE and os.fsdecode(name) not in known_batches:
-                    _give_back(Slots(zone, path, fd, os.fsdecode(name)), given_back, strays)
+                    _give_back(Slots.begin(zone, path, fd, os.fsdecode(name)), given_back, strays)
             _remove_probes(fd)
     for bucket in zone.bucket_folders():
         # A folder that cannot be looked into is told of by the scan.
@@ -56,11 +56,12 @@ def recover(zone: DropZone, known_batches: Container[str]) -> RecoverReport:
 def _give_back(slots: Slots, given_back: list[Kept], strays: list[bytes]) -> None:
     try:
         origins = slots.origins()
-        for ordinal in sorted(slots.leftovers):
+        for ordinal in sorted(slots.leftovers()):
             if ordinal in origins:
                 given_back.append(slots.give_back(ordinal, origins[ordinal], Reason.CHANGED))
             else:
                 strays.append(slots.path(ordinal))
+        slots.end()
     finally:
         slots.close()
 

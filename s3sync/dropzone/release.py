@@ -1,8 +1,8 @@
 """Remove the originals of what is proved to be in S3, and nothing else.
 
 The work on each file is in `s3sync.dropzone.removal`, where they go meanwhile in `s3sync.dropzone.slots`; here is the whole
-batch: in chunks along its folders, by several threads, each error one member's own and the others going on, and everything on
-disk before it returns. The same call, repeated after a crash, finishes what was begun.
+batch: in chunks along its folders, by several processes where there are some, each error one member's own and the others going
+on, and everything on disk before it returns. The same call, repeated after a crash, finishes what was begun.
 """
 
 from __future__ import annotations
@@ -10,15 +10,16 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from concurrent.futures import Future, wait
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from functools import partial
+from itertools import chain, islice
+from typing import NamedTuple, Self
 
-from s3sync.dropzone.folders import open_beneath
+from s3sync.dropzone.chunks import Chunk, Removers, Sleep, all_kept, remove
 from s3sync.dropzone.quarantine import Unsafe, quarantine
 from s3sync.dropzone.reasons import Reason, of_errno
-from s3sync.dropzone.removal import Outcome, remove_chunk
+from s3sync.dropzone.removal import Outcome
 from s3sync.dropzone.slots import Kept, Original, Slots
 from s3sync.dropzone.syscalls import flush_filesystem
 from s3sync.dropzone.zone import DISPLACED, SPARE, DropZone
@@ -29,9 +30,7 @@ MOMENT_SECONDS = 0.01
 this none were in 15,800 releases against a racing writer."""
 
 CHUNK = 1000
-"""Members that share one moment, one look at the open files and one walk; also what one thread remembers at a time."""
-
-Sleep = Callable[[float], object]
+"""Members that share one moment, one look at the open files and one walk; also what one process remembers at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +53,7 @@ def release(
     proof: Proof,
     *,
     sleep: Sleep,
-    threads: int = 4,
+    removers: Removers | None = None,
     moment_seconds: float = MOMENT_SECONDS,
     chunk: int = CHUNK,
     prune: bool = False,
@@ -62,53 +61,52 @@ def release(
 ) -> ReleaseReport:
     """Remove `members`, in path order, on the strength of `proof`: what they are in is exactly what S3 holds.
 
-    `threads` 1 does everything in the calling thread. `prune` removes folders the release left empty, never a bucket's or a
-    first-level one. `flush` makes everything of a filesystem durable, given a descriptor on it; who can do without certainty
-    (an original that comes back with the power is recognised and released again) hands in something quicker. Repeating a
-    release is harmless. Raises `OSError` where the disk cannot be flushed: nothing is certain then, call again.
+    Without `removers`, and where there is but one chunk, everything is done in the calling thread. `prune` removes folders the
+    release left empty, never a bucket's or a first-level one. `flush` makes everything of a filesystem durable, given a
+    descriptor on it; who can do without certainty (an original that comes back with the power is recognised and released
+    again) hands in something quicker. Repeating a release is harmless. Raises `OSError` where the disk cannot be flushed or the
+    drop zone is gone, and `BrokenExecutor` where a remover died: nothing is certain then, call again.
     """
     if not isinstance(proof, Proof):
         raise TypeError("nothing is released without a proof")
     if batch_id in {"", ".", "..", os.fsdecode(DISPLACED), os.fsdecode(SPARE)} or "/" in batch_id:
         raise ValueError(f"not the id of a batch: {batch_id!r}")
-    total, released = Outcome(), 0
-    with ExitStack() as leaving:
-        batch = _Batch(zone, batch_id, lambda: sleep(moment_seconds), leaving, prune=prune, flush=flush)
-        jobs = (partial(batch.remove, *part) for part in batch.chunks(members, chunk))
-        for outcome in _done(jobs, threads):
-            released += len(outcome.released)
-            total.vanished += outcome.vanished
-            total.unleased += outcome.unleased
-            total.kept.extend(outcome.kept)
-    return ReleaseReport(released, total.vanished, tuple(total.kept), total.unleased)
+    released = vanished = unleased = 0
+    kept: list[Kept] = []
+    with _Batch(zone, batch_id, moment_seconds, prune=prune) as batch:
+        jobs = batch.chunks(members, chunk)
+        for outcome in _done(jobs, removers, lambda job: remove(zone, job, sleep)):
+            released += outcome.released
+            vanished += outcome.vanished
+            unleased += outcome.unleased
+            kept.extend(outcome.kept)
+        batch.end(flush)
+    return ReleaseReport(released, vanished, tuple(kept), unleased)
 
 
 class _Batch:
     """One batch on its way out, and the quarantines it passes through."""
 
-    def __init__(
-        self,
-        zone: DropZone,
-        batch_id: str,
-        wait: Callable[[], object],
-        leaving: ExitStack,
-        *,
-        prune: bool,
-        flush: Callable[[int], object],
-    ) -> None:
+    def __init__(self, zone: DropZone, batch_id: str, moment_seconds: float, *, prune: bool) -> None:
         self._zone = zone
+        self._place = zone.place
         self._batch_id = batch_id
-        self._wait = wait
-        self._leaving = leaving
+        self._moment_seconds = moment_seconds
         self._prune = prune
-        self._flush = flush
-        self._slots: dict[bytes, Slots | Reason] = {}
+        self._open = ExitStack()
+        self._ways: dict[bytes, _Way | Reason] = {}
         self._of_bucket: dict[bytes, bytes] = {}
 
-    def chunks(self, members: Iterable[Original], size: int) -> Iterator[tuple[Slots | Reason, list[Original]]]:
-        """Yield runs of members that share a quarantine, with the batch's slots there or the reason there are none.
+    def __enter__(self) -> Self:
+        return self
 
-        A run ends where it is long enough and the folder ends, or where it is twice as long: two threads in one folder wait
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    def chunks(self, members: Iterable[Original], size: int) -> Iterator[Chunk | Outcome]:
+        """Yield runs of members that share a quarantine, or that they are kept where there is no way through one.
+
+        A run ends where it is long enough and the folder ends, or where it is twice as long: two removers in one folder wait
         for each other.
         """
         run: list[Original] = []
@@ -118,22 +116,34 @@ class _Batch:
             there = here if run and folder == last else self._quarantine_of(member.path)
             full = len(run) >= size * 2 or (len(run) >= size and folder != last)
             if run and (full or there != here):
-                yield self._slots_in(here), run
+                yield self._chunk(here, run)
                 run = []
             run.append(member)
             last, here = folder, there
         if run:
-            yield self._slots_in(here), run
+            yield self._chunk(here, run)
 
-    def remove(self, slots: Slots | Reason, originals: list[Original]) -> Outcome:
-        """Remove one chunk; what it leaves empty goes too where that is wanted. Never raises `OSError`."""
-        if isinstance(slots, Reason):
-            return Outcome(kept=[Kept(each.path, each.identity, slots) for each in originals])
-        outcome = remove_chunk(self._zone, slots, originals, self._wait)
-        folders = {original.path.rpartition(b"/")[0] for original in outcome.released}
-        for folder in sorted(folders, reverse=True):
-            _prune(self._zone, folder, own=self._prune)
-        return outcome
+    def end(self, flush: Callable[[int], object]) -> None:
+        """Remove the batch's folders and put everything on disk; nobody may be at work any more. Raises `OSError`."""
+        for way in self._ways.values():
+            if isinstance(way, _Way):
+                way.slots.end()
+                # Renames stay within one filesystem, so this flushes the folders they came from as well.
+                flush(way.fd)
+
+    def _chunk(self, path: bytes, run: list[Original]) -> Chunk | Outcome:
+        way = self._way(path)
+        if isinstance(way, Reason):
+            return all_kept(run, way)
+        return Chunk(
+            zone=self._place,
+            quarantine=path,
+            batch_id=self._batch_id,
+            leftovers=way.leftovers & {one.ordinal for one in run} if way.leftovers else way.leftovers,
+            rows=Chunk.packed(run),
+            moment_seconds=self._moment_seconds,
+            prune=self._prune,
+        )
 
     def _quarantine_of(self, path: bytes) -> bytes:
         top = path.partition(b"/")[0]
@@ -148,57 +158,50 @@ class _Batch:
             self._of_bucket[top] = found
         return self._of_bucket[top]
 
-    def _slots_in(self, path: bytes) -> Slots | Reason:
-        if path not in self._slots:
-            self._slots[path] = self._opened(path)
-        return self._slots[path]
+    def _way(self, path: bytes) -> _Way | Reason:
+        if path not in self._ways:
+            self._ways[path] = self._opened(path)
+        return self._ways[path]
 
-    def _opened(self, path: bytes) -> Slots | Reason:
+    def _opened(self, path: bytes) -> _Way | Reason:
         try:
-            fd = self._leaving.enter_context(quarantine(self._zone, path))
-            slots = Slots(self._zone, path, fd, self._batch_id)
+            fd = self._open.enter_context(quarantine(self._zone, path))
+            slots = self._open.enter_context(closing(Slots.begin(self._zone, path, fd, self._batch_id)))
+            return _Way(fd, slots, slots.leftovers())
         except Unsafe:
             return Reason.QUARANTINE_UNSAFE
         except OSError as error:
             return of_errno(error)
-        # Left in this order: slots closed and their folder removed, all of it flushed, quarantine closed. Renames stay within
-        # one filesystem, so flushing the quarantine's flushes the folders they came from.
-        self._leaving.callback(self._flush, fd)
-        self._leaving.callback(slots.close)
-        return slots
 
 
-def _done(jobs: Iterable[Callable[[], Outcome]], threads: int) -> Iterator[Outcome]:
-    """Yield what each job returns, in order, with a few of them ahead: members are read as they are needed."""
-    if threads <= 1:
-        for job in jobs:
-            yield job()
+class _Way(NamedTuple):
+    """An open quarantine, the batch's folder in it, and the slots that were full before we began."""
+
+    fd: int
+    slots: Slots
+    leftovers: frozenset[int]
+
+
+def _done(jobs: Iterator[Chunk | Outcome], removers: Removers | None, here: Callable[[Chunk], Outcome]) -> Iterator[Outcome]:
+    """Yield what becomes of each job, in order, with a few of them ahead: members are read as they are needed."""
+    first = list(islice(jobs, 2))
+    if removers is None or not first[1:]:
+        yield from (job if isinstance(job, Outcome) else here(job) for job in chain(first, jobs))
         return
     ahead: deque[Future[Outcome]] = deque()
-    with ThreadPoolExecutor(threads, thread_name_prefix="release") as pool:
-        for job in jobs:
-            ahead.append(pool.submit(job))
-            if len(ahead) > threads:
+    try:
+        for job in chain(first, jobs):
+            ahead.append(_known(job) if isinstance(job, Outcome) else removers.remove(job))
+            if len(ahead) > removers.at_once:
                 yield ahead.popleft().result()
         while ahead:
             yield ahead.popleft().result()
+    finally:
+        # Where one failed the others may still be at work, in folders that are about to be closed.
+        wait(ahead)
 
 
-def _prune(zone: DropZone, folder: bytes, *, own: bool) -> None:
-    """Remove `folder` and those above it while they are empty; a little drop zone in quarantine always goes as a whole."""
-    displaced = zone.drop_path(folder) != folder
-    keep = folder.count(b"/") - zone.drop_path(folder).count(b"/") - 1 if displaced else 2
-    if not (displaced or own):
-        return
-    names = folder.split(b"/")
-    while len(names) > keep:
-        try:
-            parent_fd, name = open_beneath(zone.fd, b"/".join(names))
-            try:
-                os.rmdir(name, dir_fd=parent_fd)
-            finally:
-                os.close(parent_fd)
-        except OSError:
-            # Not empty, not there, not ours to remove: a folder more is no harm.
-            return
-        names.pop()
+def _known(outcome: Outcome) -> Future[Outcome]:
+    future: Future[Outcome] = Future()
+    future.set_result(outcome)
+    return future

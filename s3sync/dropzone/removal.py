@@ -18,10 +18,11 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 from errno import EPERM
 from functools import cache
+from typing import NamedTuple
 
 from s3sync.dropzone.candidate import Identity
 from s3sync.dropzone.folders import READ, FolderCache
@@ -37,14 +38,15 @@ _BLOCK = 1 << 20
 class Outcome:
     """What became of a chunk, counted while it happens."""
 
-    released: list[Original] = field(default_factory=list)
+    released: int = 0
+    folders: set[bytes] = field(default_factory=set)
+    """Where those released had lain."""
     vanished: int = 0
     unleased: int = 0
     kept: list[Kept] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class Moved:
+class Moved(NamedTuple):
     """An original in its slot: its state there, and whether that alone says that it is still what was archived."""
 
     original: Original
@@ -52,9 +54,14 @@ class Moved:
     doubtful: bool
 
 
-def remove_chunk(zone: DropZone, slots: Slots, originals: Sequence[Original], wait: Callable[[], object]) -> Outcome:
-    """Remove `originals`, whose files share a quarantine; `wait` lasts the moment. Never raises `OSError`."""
-    removal = _Removal(slots)
+def remove_chunk(
+    zone: DropZone, slots: Slots, originals: Sequence[Original], leftovers: Container[int], wait: Callable[[], object]
+) -> Outcome:
+    """Remove `originals`, whose files share a quarantine; `wait` lasts the moment. Never raises `OSError`.
+
+    `leftovers` are the ordinals an earlier attempt had moved in already.
+    """
+    removal = _Removal(slots, leftovers)
     try:
         slots.note(originals)
     except OSError as error:
@@ -75,13 +82,14 @@ def remove_chunk(zone: DropZone, slots: Slots, originals: Sequence[Original], wa
 class _Removal:
     """The moves for single originals."""
 
-    def __init__(self, slots: Slots) -> None:
+    def __init__(self, slots: Slots, leftovers: Container[int]) -> None:
         self._slots = slots
+        self._leftovers = leftovers
         self.outcome = Outcome()
 
     def move(self, folders: FolderCache, original: Original) -> Moved | None:
         """Move an original into its slot; None where that was its end, whichever."""
-        if original.ordinal in self._slots.leftovers:
+        if original.ordinal in self._leftovers:
             return self._found(original)
         try:
             parent_fd, name = folders.parent(original.path)
@@ -110,7 +118,8 @@ class _Removal:
         finally:
             os.close(fd)
         if reason is None:
-            self.outcome.released.append(original)
+            self.outcome.released += 1
+            self.outcome.folders.add(original.path.rpartition(b"/")[0])
         else:
             self._give_back(original, reason)
 

@@ -15,12 +15,13 @@ stays in its slot, and `s3sync.dropzone.recover` tries again.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
-import threading
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
+from typing import NamedTuple, Self
 
 from s3sync.dropzone.candidate import Identity
 from s3sync.dropzone.folders import LIST, make_beneath, open_beneath
@@ -37,8 +38,7 @@ _PATIENCE = 3
 """How often a folder may disappear under our hands before the file is displaced instead."""
 
 
-@dataclass(frozen=True, slots=True)
-class Original:
+class Original(NamedTuple):
     """A file that was archived: its number in the batch, where it lay, its state then, and its SHA-256 in lower-case hex."""
 
     ordinal: int
@@ -61,44 +61,38 @@ class Kept:
 
 
 class Slots:
-    """The open folder of one batch in one quarantine. Safe for several threads, each with its own ordinals."""
+    """The open folder of one batch in one quarantine. Used by several processes at once, each with its own ordinals."""
 
     def __init__(self, zone: DropZone, quarantine: bytes, quarantine_fd: int, batch_id: str) -> None:
-        """Open the batch's folder, making it where it is missing. `quarantine_fd` stays the caller's. Raises `OSError`."""
+        """Open the batch's folder, which is there. `quarantine_fd` stays the caller's. Raises `OSError`."""
         self._zone = zone
         self._quarantine = quarantine
         self._quarantine_fd = quarantine_fd
         self._batch = os.fsencode(batch_id)
-        self._make()
         self.fd = os.open(self._batch, LIST, dir_fd=quarantine_fd)
-        self.leftovers = frozenset(self._ordinals())
-        """Slots that were full when the folder was opened: somebody died between moving in and removing."""
-        self._noting = threading.Lock()
-        self._mend_note()
+
+    @classmethod
+    def begin(cls, zone: DropZone, quarantine: bytes, quarantine_fd: int, batch_id: str) -> Self:
+        """Open the batch's folder, making it where it is missing, before anybody moves anything in. Raises `OSError`."""
+        _make(os.fsencode(batch_id), quarantine_fd)
+        slots = cls(zone, quarantine, quarantine_fd, batch_id)
+        slots._mend_note()
+        return slots
+
+    def leftovers(self) -> frozenset[int]:
+        """Return which slots are full: when a release begins, those of somebody who died between moving in and removing."""
+        return frozenset(self._ordinals())
 
     def close(self) -> None:
-        """Close the folder, and make it the spare one if nothing is left in a slot. Raises `OSError`."""
-        try:
-            if {*os.listdir(self.fd)} <= {os.fsdecode(ORIGINS)}:
-                with suppress(FileNotFoundError):
-                    os.unlink(ORIGINS, dir_fd=self.fd)
-                self._put_aside()
-        finally:
-            os.close(self.fd)
+        """Close the folder."""
+        os.close(self.fd)
 
-    def _make(self) -> None:
-        """Make the batch's folder where it is missing; where the disk has no room for it, use the spare one."""
-        try:
-            os.mkdir(self._batch, 0o700, dir_fd=self._quarantine_fd)
-        except FileExistsError:
-            pass
-        except OSError as error:
-            if error.errno not in FULL:
-                raise
+    def end(self) -> None:
+        """Make the folder the spare one if nothing is left in a slot. Nobody may be at work in it. Raises `OSError`."""
+        if {*os.listdir(self.fd)} <= {os.fsdecode(ORIGINS)}:
             with suppress(FileNotFoundError):
-                os.rename(SPARE, self._batch, src_dir_fd=self._quarantine_fd, dst_dir_fd=self._quarantine_fd)
-                return
-            raise
+                os.unlink(ORIGINS, dir_fd=self.fd)
+            self._put_aside()
 
     def _mend_note(self) -> None:
         """Cut off what somebody who died wrote of a line: the next would be read for the rest of it."""
@@ -124,7 +118,9 @@ class Slots:
         """Remember where `originals` lie before they are moved, all of them or none. Raises `OSError`."""
         lines = b"".join(b"%d\0%b\0" % (original.ordinal, original.path) for original in originals)
         fd = os.open(ORIGINS, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=self.fd)
-        with open(fd, "ab", buffering=0) as file, self._noting:
+        with open(fd, "ab", buffering=0) as file:
+            # Others append as well; closing lets go.
+            fcntl.flock(fd, fcntl.LOCK_EX)
             before = os.fstat(fd).st_size
             try:
                 while lines:
@@ -266,3 +262,18 @@ class Slots:
 
     def _ordinals(self) -> Iterator[int]:
         return (int(name) for name in os.listdir(self.fd) if name.isdigit())
+
+
+def _make(batch: bytes, quarantine_fd: int) -> None:
+    """Make a batch's folder where it is missing; where the disk has no room for it, use the spare one."""
+    try:
+        os.mkdir(batch, 0o700, dir_fd=quarantine_fd)
+    except FileExistsError:
+        pass
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        with suppress(FileNotFoundError):
+            os.rename(SPARE, batch, src_dir_fd=quarantine_fd, dst_dir_fd=quarantine_fd)
+            return
+        raise

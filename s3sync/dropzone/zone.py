@@ -7,6 +7,7 @@ plain folders, `<root>/<bucket>/<name>` for one that is its own mount, or wherev
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,6 +72,17 @@ class Rights:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ZoneAt:
+    """What another process needs to open the same drop zone."""
+
+    path: Path
+    folder: tuple[int, int]
+    """Device and inode of the root: the path may name another folder by then."""
+    quarantine: Path | None
+    quarantine_name: bytes
+
+
 class DropZone:
     """An open drop zone. Close it, or use it as a context."""
 
@@ -80,6 +92,7 @@ class DropZone:
         self.fd = open_root(self.path)
         self.rights = rights
         self.quarantine_name = quarantine_name
+        self._quarantine = quarantine
         self.explicit = None if quarantine is None else self._named(quarantine.resolve())
         """The path of the quarantine the settings name, if they do."""
         self.mount = Mount.of(self.fd)
@@ -88,6 +101,22 @@ class DropZone:
     def open(cls, path: Path, *, quarantine: Path | None = None, quarantine_name: bytes = S3BATCH_QUARANTINE) -> DropZone:
         """Return the drop zone at `path`, judged with the rights of this process. Raises `OSError`."""
         return cls(path, quarantine=quarantine, quarantine_name=quarantine_name, rights=Rights.ours())
+
+    @classmethod
+    def at(cls, place: ZoneAt) -> DropZone:
+        """Return the drop zone another process told of. Raises `OSError`, ESTALE where another folder has taken its path."""
+        zone = cls.open(place.path, quarantine=place.quarantine, quarantine_name=place.quarantine_name)
+        if zone.place.folder != place.folder:
+            zone.close()
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), place.path)
+        return zone
+
+    @property
+    def place(self) -> ZoneAt:
+        """What another process needs to open this drop zone."""
+        seen = os.fstat(self.fd)
+        folder = (seen.st_dev, seen.st_ino)
+        return ZoneAt(path=self.path, folder=folder, quarantine=self._quarantine, quarantine_name=self.quarantine_name)
 
     def __enter__(self) -> Self:
         return self

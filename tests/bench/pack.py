@@ -6,6 +6,7 @@ disk's time, and GNU tar does not do it.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import tarfile
@@ -16,7 +17,7 @@ from pathlib import Path
 from s3batch.model import Batch
 from s3batch.pack.build import BuildJob, Built, build
 from s3batch.pack.planner import Limits, plan
-from s3batch.pack.workers import Builders, InLine, WorkerPool
+from s3batch.pack.workers import Builders, InLine, Workers
 from s3sync.dropzone.candidate import Candidate
 from s3sync.dropzone.ladder import Ladder
 from s3sync.dropzone.quarantine import foresee_quarantine
@@ -69,9 +70,10 @@ def main(program: str, root: Path, out: Path, files: int) -> None:
     if program == "tarfile":
         by_tarfile(root, out)
     elif program == "one":
+        gc.disable()  # as in a worker
         by_us(InLine(unflushed), root, out, files)
     else:
-        with WorkerPool(2, unflushed) as pool:
+        with Workers(2, 1, unflushed) as pool:
             by_us(pool, root, out, files)
 
 

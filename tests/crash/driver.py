@@ -18,16 +18,16 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from datetime import UTC, datetime, timedelta
-from typing import Any, Self
+from typing import Any
 
 from s3batch import __version__, app
 from s3batch.catalogue import rebuild
-from s3batch.pack import workers
 from s3sync import wiring
 from s3sync.dropzone import slots, syscalls
 from s3sync.statedb import StateDb
 from s3sync.store import multipart
 from s3sync.store.s3 import S3Store
+from tests.doubles.workers import InLineWorkers
 
 
 class Steps:
@@ -75,7 +75,7 @@ def one_thread() -> None:
     """Let everything happen in the calling thread, in one order, at the time and in the version the environment says."""
     set_ahead()
     vars(app)["__version__"] = os.environ.get("CRASH_VERSION", __version__)
-    vars(app)["WorkerPool"] = _InLinePool
+    vars(app)["Workers"] = InLineWorkers
     for module in (app, rebuild, multipart):
         vars(module)["ThreadPoolExecutor"] = InLineExecutor
     if "CRASH_NO_FSYNC" in os.environ:
@@ -115,19 +115,6 @@ class InLineExecutor(Executor):
         except Exception as error:  # noqa: BLE001 - handed to whoever asks the future, as an executor would
             future.set_exception(error)
         return future
-
-
-class _InLinePool(workers.InLine):
-    """Stands where the pool of worker processes stands."""
-
-    def __init__(self, _workers: int) -> None:
-        super().__init__()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        return
 
 
 def run(words: list[str]) -> int:

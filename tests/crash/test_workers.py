@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from s3batch.pack.pipeline import BUILDS_AHEAD
+from s3sync.dropzone.release import CHUNK
 from s3sync.errors import Exit
 from tests.crash.world import World
 from tests.doubles.moto_server import MotoServer
@@ -149,3 +150,40 @@ def test_no_secret_is_in_the_title_of_a_process(world: World) -> None:
 
     assert len(titles) > 1
     assert [] == [title for title in titles for secret in ("wJalrXUtnFEMIsecretKEY", "hushHUSH") if secret in title]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("whom", ["remover", "agent"])
+def test_killed_while_originals_are_removed(world: World, whom: str) -> None:
+    """A process that removes dies alone, or with the agent: what lay in its slots is found again, nothing lost or doubled."""
+    world.environment["S3BATCH_MAX_BATCH_SIZE"] = "16MiB"
+    for number in range(CHUNK + 200):
+        world.drop(f"many/{number // CHUNK}/{number}", b"%d" % number)
+    with pass_of(world) as agent:
+        remover = soon(lambda: next((child for child in children(agent) if is_removing(world, child)), None))
+        if whom == "agent":
+            agent.kill()
+        else:
+            remover.kill()
+        agent.wait(60)
+
+    world.judge_bytes_only()
+    world.passes()
+    world.judge_at_rest()
+
+
+def children(agent: subprocess.Popen[str]) -> list[psutil.Process]:
+    """Return the processes the agent has started, as far as it still runs."""
+    with suppress(psutil.NoSuchProcess):
+        return psutil.Process(agent.pid).children()
+    return []
+
+
+def is_removing(world: World, process: psutil.Process) -> bool:
+    """Tell whether a process has the slots of a batch open."""
+    with suppress(FileNotFoundError):
+        for link in Path(f"/proc/{process.pid}/fd").iterdir():
+            with suppress(FileNotFoundError):
+                if link.readlink().parent == world.zone / ".s3batch-quarantine":
+                    return True
+    return False

@@ -48,7 +48,6 @@ class World:
             "S3BATCH_QUIET_PERIOD": "1s",
             "S3BATCH_MAX_BATCH_SIZE": "64KiB",
             "S3BATCH_PART_SIZE": "5MiB",
-            "S3BATCH_RELEASE_THREADS": "1",
             "CRASH_STEPS": str(base / "steps"),
         }
 
@@ -108,7 +107,7 @@ class World:
         assert not self._lying(), f"not archived: {[key for key, _ in self._lying()]}"
         left = sorted(path.name for path in (self.base / "state" / "spool").iterdir())
         assert not left, f"left in the spool: {left}"
-        code, output = self.run("find", "--json", "--limit", "1000")
+        code, output = self.run("find", "--json", "--limit", "5000")
         assert code == 0, output
         rows = Counter((row["key"], row["sha256"]) for row in map(json.loads, output.splitlines()) if "key" in row)
         assert not rows - Counter(set(rows)), f"doubled: {rows - Counter(set(rows))}"

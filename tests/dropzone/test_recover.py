@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import os
 import resource
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,11 +19,11 @@ QUARANTINE = ".s3batch-quarantine"
 
 def _died_after_moving_in(root: Path, batch: str, *paths: bytes, first: int = 0) -> None:
     """Leave `paths` in the slots of a batch from `first` on, as a killed agent does."""
-    members = [replace(member, ordinal=first + member.ordinal) for member in originals(root, *paths)]
+    members = [member._replace(ordinal=first + member.ordinal) for member in originals(root, *paths)]
     (root / QUARANTINE).mkdir(0o700, exist_ok=True)
     with DropZone.open(root) as zone:
         quarantine_fd = os.open(root / QUARANTINE, os.O_RDONLY)
-        slots = Slots(zone, QUARANTINE.encode(), quarantine_fd, batch)
+        slots = Slots.begin(zone, QUARANTINE.encode(), quarantine_fd, batch)
         slots.note(members)
         for member in members:
             parent = os.open(os.path.join(os.fsencode(root), os.path.dirname(member.path)), os.O_RDONLY)
@@ -113,7 +112,7 @@ def test_a_note_that_finds_no_room_leaves_none_of_it(tmp_path: Path, monkeypatch
     tree(tmp_path, {"bucket/1": "one", "bucket/2": "two"})
     one, two = originals(tmp_path, b"bucket/1", b"bucket/2")
     with DropZone.open(tmp_path) as zone, quarantine(zone, QUARANTINE.encode()) as fd:
-        slots = Slots(zone, QUARANTINE.encode(), fd, "batch")
+        slots = Slots.begin(zone, QUARANTINE.encode(), fd, "batch")
         slots.note([one])
         soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (20, hard))  # in the middle of the second line

@@ -12,8 +12,10 @@ from typing import Self
 
 import pytest
 
+from s3batch.pack.workers import Workers
 from s3sync.dropzone import removal, syscalls
 from s3sync.dropzone.candidate import Identity
+from s3sync.dropzone.chunks import Removers
 from s3sync.dropzone.reasons import Reason
 from s3sync.dropzone.release import ReleaseReport, release
 from s3sync.dropzone.slots import Kept, Original
@@ -36,7 +38,7 @@ def _release(
     *,
     meanwhile: Callable[[], object] = lambda: None,
     batch: str = "batch",
-    threads: int = 1,
+    removers: Removers | None = None,
     chunk: int = 1000,
     prune: bool = False,
     quarantine: Path | None = None,
@@ -44,7 +46,7 @@ def _release(
     """Release `members`; `meanwhile` happens in the moment between the rename and the question."""
     with DropZone.open(root, quarantine=quarantine) as zone:
         sleep = lambda _: meanwhile()  # noqa: E731 - a name for what happens instead of sleeping
-        return release(zone, batch, members, PROOF, sleep=sleep, threads=threads, chunk=chunk, prune=prune)
+        return release(zone, batch, members, PROOF, sleep=sleep, removers=removers, chunk=chunk, prune=prune)
 
 
 def _reasons(report: ReleaseReport) -> dict[bytes, str]:
@@ -73,14 +75,16 @@ def _now(root: Path, path: str | bytes) -> Identity:
     return Identity.of(os.lstat(os.path.join(os.fsencode(root), os.fsencode(path))))
 
 
-@pytest.mark.parametrize("threads", [1, 4])
+@pytest.mark.parametrize("elsewhere", [False, True])
 @pytest.mark.parametrize("chunk", [1, 3, 1000])
-def test_originals_that_are_still_what_was_archived_are_removed(tmp_path: Path, threads: int, chunk: int) -> None:
+def test_originals_that_are_still_what_was_archived_are_removed(
+    tmp_path: Path, workers: Workers, elsewhere: bool, chunk: int
+) -> None:
     """All of them, nothing else, and no trace of the batch is left in quarantine."""
     paths = [f"bucket/{folder}/{number}".encode() for folder in "abc" for number in range(7)] + [b"bucket/\xff\n"]
     tree(tmp_path, {path: b"content of " + path for path in [*paths, b"bucket/a/new"]})
 
-    report = _release(tmp_path, originals(tmp_path, *paths), threads=threads, chunk=chunk)
+    report = _release(tmp_path, originals(tmp_path, *paths), removers=workers if elsewhere else None, chunk=chunk)
 
     assert ReleaseReport(len(paths), 0, (), 0) == report
     assert_tree(tmp_path, {"bucket/a/new": "content of bucket/a/new"})
@@ -557,7 +561,7 @@ def test_a_quarantine_open_to_others_keeps_everything(tmp_path: Path) -> None:
     assert_tree(tmp_path, {"bucket/1": "x", "bucket/2": "x"})
 
 
-def test_members_are_read_as_they_are_needed(tmp_path: Path) -> None:
+def test_members_are_read_as_they_are_needed(tmp_path: Path, workers: Workers) -> None:
     """A batch of any size needs the memory of a few chunks."""
     paths = [b"bucket/%03d" % number for number in range(200)]
     tree(tmp_path, dict.fromkeys(paths, "x"))
@@ -572,7 +576,7 @@ def test_members_are_read_as_they_are_needed(tmp_path: Path) -> None:
             ahead = max(ahead, given - (200 - len(os.listdir(tmp_path / "bucket"))))
             yield member
 
-    report = _release(tmp_path, slowly(), threads=2, chunk=5)
+    report = _release(tmp_path, slowly(), removers=workers, chunk=5)
 
     assert 200 == report.released
     assert ahead <= 60
@@ -612,7 +616,7 @@ root = Path(sys.argv[1])
 with DropZone.open(root) as zone:
     seen = {found.path.decode(): getattr(found, "reason", None) for found in scan.scan(zone, ladder(), prove_quarantine)}
     members = originals(root, *[path.encode() for path in seen])
-    report = release.release(zone, "batch", members, PROOF, sleep=lambda _: None, threads=1)
+    report = release.release(zone, "batch", members, PROOF, sleep=lambda _: None)
 result = [seen, {kept.path.decode(): kept.reason for kept in report.kept}, report.released, report.unleased]
 """
         imports = "from tests.dropzone import zones\nfrom s3sync.dropzone.zone import DropZone\n"

@@ -26,7 +26,7 @@ from s3sync.dropzone.zone import DropZone
 from tests.dropzone.zones import PROOF, no_sleep
 members = pickle.loads(Path(sys.argv[2]).read_bytes())
 with DropZone.open(Path(sys.argv[1])) as zone:
-    release(zone, "batch", members, PROOF, sleep=no_sleep, threads=1)
+    release(zone, "batch", members, PROOF, sleep=no_sleep)
 """
 
 CHANGED = "written after it was archived"

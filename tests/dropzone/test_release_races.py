@@ -14,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from s3batch.pack.workers import Workers
 from s3sync.dropzone.candidate import Identity
+from s3sync.dropzone.chunks import Removers
 from s3sync.dropzone.folders import READ
 from s3sync.dropzone.release import release
 from s3sync.dropzone.slots import Original
@@ -69,7 +71,7 @@ def _client(folder: Path, way: str, number: int) -> subprocess.Popen[str]:
     return client
 
 
-def _race(root: Path, way: str, rounds: int, *, threads: int) -> tuple[int, int, set[str]]:
+def _race(root: Path, way: str, rounds: int, team: Removers) -> tuple[int, int, set[str]]:
     """Return how many files were released and kept, and what was lost."""
     tree(root, {"bucket": None})
     archive = Archive(root)
@@ -80,7 +82,7 @@ def _race(root: Path, way: str, rounds: int, *, threads: int) -> tuple[int, int,
         zone = stack.enter_context(DropZone.open(root))
         for number in range(rounds):
             members = list(archive.members())
-            report = release(zone, f"batch{number:06}", members, PROOF, sleep=time.sleep, threads=threads, chunk=10, flush=bool)
+            report = release(zone, f"batch{number:06}", members, PROOF, sleep=time.sleep, removers=team, chunk=10, flush=bool)
             released += report.released
             kept += len(report.kept)
         for client in clients:
@@ -97,9 +99,9 @@ def _nobody_dies_of_a_lease() -> None:
 
 
 @pytest.mark.parametrize("way", ["truncate", "forge", "rename"])
-def test_nothing_a_client_was_told_is_safe_is_lost(tmp_path: Path, way: str) -> None:
+def test_nothing_a_client_was_told_is_safe_is_lost(tmp_path: Path, workers: Workers, way: str) -> None:
     """Many releases against clients that never wait: every content is stored, on disk, or was overwritten by themselves."""
-    released, kept, lost = _race(tmp_path, way, 25, threads=2)
+    released, kept, lost = _race(tmp_path, way, 25, workers)
 
     assert set() == lost
     assert released > 0
@@ -109,8 +111,8 @@ def test_nothing_a_client_was_told_is_safe_is_lost(tmp_path: Path, way: str) -> 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("way", ["truncate", "forge", "rename"])
-def test_nothing_is_lost_in_a_long_race_either(tmp_path: Path, way: str) -> None:
-    """The same for longer, with more threads."""
-    _, _, lost = _race(tmp_path, way, 400, threads=4)
+def test_nothing_is_lost_in_a_long_race_either(tmp_path: Path, workers: Workers, way: str) -> None:
+    """The same for longer."""
+    _, _, lost = _race(tmp_path, way, 400, workers)
 
     assert set() == lost

@@ -28,7 +28,6 @@ from s3batch.app import App
 from s3batch.catalogue.contract import Entry
 from s3batch.pack.agent import PackAgent
 from s3batch.pack.tally import Tally
-from s3batch.pack.workers import InLine
 from s3batch.restore.destination import Destination
 from s3batch.restore.engine import RestoreEngine
 from s3batch.restore.filing import Order
@@ -41,6 +40,7 @@ from tests.doubles.billing import What
 from tests.doubles.clock import FakeClock
 from tests.doubles.cold_front import ColdFront
 from tests.doubles.s3_calls import call_of
+from tests.doubles.workers import InLineWorkers
 from tests.faults.requests import BACK, BUCKET, kinds_of
 
 if TYPE_CHECKING:
@@ -103,7 +103,6 @@ class Life:
                 "S3BATCH_QUIET_PERIOD": "1s",
                 "S3BATCH_PART_SIZE": "5MiB",
                 "S3BATCH_UPLOAD_THREADS": "1",
-                "S3BATCH_RELEASE_THREADS": "1",
             }
         )
         self.app = self._started()
@@ -260,27 +259,13 @@ class QuickTime:
         """Do not."""
 
 
-class InLinePool(InLine):
-    """Stands where the pool of worker processes stands."""
-
-    def __init__(self, _workers: int) -> None:
-        """Build here, whatever the number."""
-        super().__init__()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        return
-
-
 @contextmanager
 def quick(monkeypatch: pytest.MonkeyPatch, front: ColdFront, *, stalled: bool) -> Iterator[None]:
     """Let the program find the front, and never wait; with `stalled`, give up on a silent server soon."""
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", front.endpoint)
     monkeypatch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda _seconds: None))
     monkeypatch.setattr("s3batch.app.time", QuickTime(front.clock))
-    monkeypatch.setattr("s3batch.app.WorkerPool", InLinePool)
+    monkeypatch.setattr("s3batch.app.Workers", InLineWorkers)
     if stalled:
         monkeypatch.setattr("s3sync.store.aws.READ_TIMEOUT_SECONDS", STALLED_READ_SECONDS)
         monkeypatch.setattr("s3sync.store.aws.ATTEMPTS", STALLED_ATTEMPTS)

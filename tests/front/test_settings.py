@@ -131,7 +131,7 @@ def test_every_setting_can_be_given_as_a_variable() -> None:
         "CATALOGUE": "opensearch",
         "BUILD_WORKERS": "3",
         "UPLOAD_THREADS": "5",
-        "RELEASE_THREADS": "6",
+        "RELEASE_WORKERS": "6",
         "PART_SIZE": "8MiB",
         "PRUNE_FOLDERS": "true",
         "MAX_COST": "2.50",

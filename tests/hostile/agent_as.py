@@ -21,7 +21,7 @@ import psutil
 
 from s3batch import app
 from s3batch.cli import main
-from tests.crash.driver import _InLinePool
+from tests.doubles.workers import InLineWorkers
 
 AHEAD_NS = 10 * 10**9
 """More than four times the second that the tests have for a quiet period."""
@@ -47,7 +47,7 @@ def become(uid: int, gid: int, capabilities: Collection[int]) -> None:
 def run_as(words: list[str]) -> int:
     """Warm up, become, run."""
     uid, gid, capabilities, *command = words
-    vars(app)["WorkerPool"] = _InLinePool
+    vars(app)["Workers"] = InLineWorkers
     vars(app)["CARRIERS"] = 1
     real_time_ns = time.time_ns
     time.time_ns = lambda: real_time_ns() + AHEAD_NS

@@ -83,7 +83,7 @@ def _race(host: DropHost, puts: list[Put], versions: int) -> tuple[int, int, set
         number = 0
         while any(thread.is_alive() for thread in threads):
             members = list(race.archive.members())
-            report = release(zone, f"batch{number:06}", members, PROOF, sleep=time.sleep, threads=2, chunk=10, flush=bool)
+            report = release(zone, f"batch{number:06}", members, PROOF, sleep=time.sleep, chunk=10, flush=bool)
             released, kept, number = released + report.released, kept + len(report.kept), number + 1
     assert [] == race.failures
     there = {content.decode() for content in files(host.zone).values()}

@@ -114,7 +114,6 @@ def make(tmp_path: Path) -> Iterator[Make]:
         spool_limit: int = 1 << 30,
         store: ObjectStore | None = None,
         limits: Limits | None = None,
-        threads: int = 1,
         state: Path = tmp_path,
     ) -> Bench:
         db = StateDb.open(state / "journal.db")
@@ -128,7 +127,7 @@ def make(tmp_path: Path) -> Iterator[Make]:
         stop = [False]
 
         def releaser(batch: str, originals: Iterable[Original], proof: Proof) -> ReleaseReport:
-            return release(zone, batch, originals, proof, sleep=lambda _: None, threads=threads)
+            return release(zone, batch, originals, proof, sleep=lambda _: None)
 
         steps = Steps(
             store=store or faulty,

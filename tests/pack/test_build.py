@@ -15,7 +15,7 @@ import pytest
 from s3batch.pack import build as build_module
 from s3batch.pack.build import BuildJob, Built, Disturbed, Left, build
 from s3batch.pack.members import read_member_list
-from s3batch.pack.workers import InLine, WorkerPool
+from s3batch.pack.workers import InLine, Workers
 from s3sync.dropzone.candidate import Candidate, Candidates, Identity
 from s3sync.dropzone.writers import Snapshot, Writing, lease_broken
 from s3sync.store.checksum import crc64nvme_base64
@@ -282,7 +282,7 @@ def test_hard_linked_names_are_each_archived_in_full(zone: Zone) -> None:
 def test_worker_process_builds_what_the_caller_builds(zone: Zone) -> None:
     """Out of line or in line, the archive is the same."""
     zone.drop("a")
-    with WorkerPool(1) as pool:
+    with Workers(1, 1) as pool:
         theirs = pool.submit(zone.job()).result()
     archive = (zone.spool / "batch").rename(zone.spool / "theirs") / "archive.tar"
 

@@ -129,9 +129,7 @@ class House:
 
         def releasing(drop_id: str, original: Original, proof: Proof) -> ReleaseReport:
             mortal.step()
-            report = self.releasing(
-                lambda: release(zone, drop_id, [original], proof, sleep=moment, threads=1, flush=lambda _fd: None)
-            )
+            report = self.releasing(lambda: release(zone, drop_id, [original], proof, sleep=moment, flush=lambda _fd: None))
             mortal.step()
             return report
 
