@@ -48,6 +48,7 @@ PROGRAM = frontdoor.Program(
         "requests",
         "status",
         "doctor",
+        "notify",
         "config",
     ),
     folders=("folder", "state", "spool"),

@@ -89,6 +89,7 @@ def run(app: App, read_again: Callable[[], CommonSettings]) -> Exit:
         reloading = stack.enter_context(app.reloading(read_again))
         report.ready()
         app.supervision.service.ready()
+        app.is_at_work()
         if packing is not None:
             packing.run(reloading)
         else:

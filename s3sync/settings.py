@@ -22,6 +22,7 @@ from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSett
 from s3sync import values
 from s3sync.events import Level
 from s3sync.layers import DEFAULT, Conflict, Given, Layers, Problem, WrongSettings, suggestion
+from s3sync.observe.lines import LogFormat, SyslogProtocol
 from s3sync.store.contract import StorageClass
 
 MIN_PART_BYTES = 5 * values.MIB
@@ -103,8 +104,37 @@ class CommonSettings(BaseSettings):
         description="Remove folders that a release left empty; never the first two levels.",
     )
     log_level: values.LogLevel = Field(Level.INFO, description="`debug`, `info`, `warning` or `error`.")
-    rsyslog_host: values.Host | None = Field(None, description="Host that gets a copy of the log by syslog over UDP.")
-    rsyslog_port: values.Port = Field(514, description="Its port.")
+    log_format: values.Format = Field(
+        LogFormat.AUTO,
+        description="`json`, `text` (columns), `original` (the former programs' line, also at the syslog server) or `auto`:"
+        " columns on a terminal, JSON elsewhere.",
+    )
+    rsyslog_host: values.Host | None = Field(None, description="Host that gets a copy of the log by syslog.")
+    rsyslog_port: values.Port = Field(514, description="Its port; for `tls` it is usually 6514.")
+    rsyslog_protocol: values.Protocol = Field(SyslogProtocol.UDP, description="How the copy travels: `udp`, `tcp` or `tls`.")
+    rsyslog_ca: values.Folder | None = Field(
+        None,
+        description="File with the certificates of the authority that signed the syslog server's."
+        " Unset: those this host trusts.",
+    )
+    metrics_listen: values.Listen | None = Field(
+        None,
+        description="Address and port of `/metrics`, `/healthz` and `/readyz`, such as `127.0.0.1:9477`. Unset: none.",
+    )
+    metrics_file: values.Folder | None = Field(
+        None,
+        description="File for node_exporter's textfile collector, written anew at intervals and when a run ends; its name ends"
+        " in `.prom`. Unset: none.",
+    )
+    notify: values.Channels | None = Field(
+        None,
+        description="Who is told of failures, recoveries and the day's digest: ARNs of SNS topics, URLs of webhooks, or what"
+        " apprise knows, such as `mailto://`, comma separated. Unset: nobody.",
+    )
+    notify_digest: values.TimeOfDay = Field(
+        timedelta(hours=7),
+        description="When the day's digest is sent, in UTC.",
+    )
 
     _sources: Mapping[str, str] = PrivateAttr(default_factory=dict)
     _strangers: Sequence[Problem] = PrivateAttr(default=())
@@ -156,6 +186,9 @@ class CommonSettings(BaseSettings):
         if not MIN_PART_BYTES <= self.part_size <= MAX_PART_BYTES:
             yield Conflict("part_size", "from 5MiB to 5GiB, which is what S3 takes")
         yield from self.inside_drop_zone("state")
+        yield from self.inside_drop_zone("metrics_file")
+        if self.metrics_file is not None and self.metrics_file.suffix != ".prom":
+            yield Conflict("metrics_file", "a name that ends in .prom: node_exporter reads no others")
         if self.quarantine == self.folder:
             yield Conflict("quarantine", f"a folder of its own, not {self.variable('folder')} itself", ("folder",))
 

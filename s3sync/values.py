@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator
 
 from s3sync.events import Level
+from s3sync.observe.lines import LogFormat, SyslogProtocol
 from s3sync.store.contract import StorageClass
 
 KIB, MIB, GIB, TIB = (1024**power for power in range(1, 5))
@@ -52,7 +53,7 @@ class Kind:
     def as_seen(self, raw: object) -> str:
         """Return what somebody wrote, right or wrong, fit to be printed: what may hold a password is not shown."""
         text = show_words(raw)
-        return "(hidden)" if self.secret and "@" in text else text
+        return "(hidden)" if self.secret and re.search(r"@|^(?!https?:|arn:)\w+://", text) else text
 
     def validator(self) -> BeforeValidator:
         """Return `read` as pydantic wants it, refusing with the phrase."""
@@ -187,6 +188,25 @@ def _host(value: object) -> str:
     return value
 
 
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to listen."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def _address(value: object) -> Address:
+    host, colon, port = str(value).strip().rpartition(":")
+    bare = host.removeprefix("[").removesuffix("]")
+    if isinstance(value, bool) or not colon or not bare or (":" in bare) != (host != bare):
+        raise ValueError(value)
+    return Address(_host(bare), _whole(1, 65535)(port))
+
+
 def _url(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(value)
@@ -203,6 +223,46 @@ def show_url(value: object) -> str:
     parts = urlsplit(str(value))
     secret, at, place = parts.netloc.rpartition("@")
     return parts._replace(netloc=f"***@{place}").geturl() if at and secret else str(value)
+
+
+def _channels(value: object) -> tuple[str, ...]:
+    # A comma may be part of an address; only one before another address parts them.
+    words = re.split(r",\s*(?=arn:|[a-z0-9]+://)", value.strip()) if isinstance(value, str) else value
+    if not isinstance(words, list | tuple) or not words:
+        raise TypeError(value)
+    if not all(isinstance(word, str) and re.fullmatch(r"(arn:aws[a-z-]*:sns:\S+|[a-z0-9]+://\S+)", word) for word in words):
+        raise ValueError(value)
+    return tuple(dict.fromkeys(words))
+
+
+def show_channels(value: object) -> str:
+    """Return channels without what may be a secret in them: of an address only its kind, and of a webhook its host."""
+    return ",".join(_shown_channel(each) for each in value) if isinstance(value, tuple | list) else _shown_channel(str(value))
+
+
+def _shown_channel(address: str) -> str:
+    if address.startswith("arn:"):
+        return address
+    kind, _, rest = address.partition("://")
+    host = rest.rpartition("@")[2].partition("/")[0] if kind in {"http", "https"} else ""
+    return f"{kind}://{host}/***" if host else f"{kind}://***"
+
+
+def _time_of_day(value: object) -> timedelta:
+    if isinstance(value, timedelta):
+        return value
+    match = re.fullmatch(r"([01]?\d|2[0-3]):([0-5]\d)", str(value).strip())
+    if match is None:
+        raise ValueError(value)
+    return timedelta(hours=int(match[1]), minutes=int(match[2]))
+
+
+def show_time_of_day(value: object) -> str:
+    """Return a time of day as it is written."""
+    if not isinstance(value, timedelta):
+        raise TypeError(value)
+    hours, minutes = divmod(int(value.total_seconds()) // 60, 60)
+    return f"{hours:02d}:{minutes:02d}"
 
 
 def _urls(value: object) -> tuple[str, ...]:
@@ -269,11 +329,18 @@ BUCKETS = Kind("names of buckets, separated by commas", _buckets, show_words)
 PATTERNS = Kind("patterns for file names such as *.upload, separated by commas", _patterns, show_words)
 OWNER = Kind("auto, any, or the 12 digits of an AWS account", _owner)
 HOST = Kind("a host's name or address", _host)
+ADDRESS = Kind("a host's address and a port, such as 127.0.0.1:9477", _address)
 URL = Kind("a URL such as https://search.example.org:9200", _url, show_url, secret=True)
 URLS = Kind("URLs such as https://search.example.org:9200, separated by commas", _urls, show_urls, secret=True)
+CHANNELS = Kind(
+    "ARNs of SNS topics, URLs of webhooks or addresses of apprise, separated by commas", _channels, show_channels, secret=True
+)
+TIME_OF_DAY = Kind("a time of day such as 07:00", _time_of_day, show_time_of_day)
 FINGERPRINT = Kind("a certificate's SHA-256 fingerprint: 64 hexadecimal digits, with or without colons", _fingerprint)
 LEVEL = Kind("one of debug, info, warning, error", _level)
 STORAGE_CLASS = choice(StorageClass)
+LOG_FORMAT = choice(LogFormat)
+SYSLOG_PROTOCOL = choice(SyslogProtocol)
 THREADS = whole(1, 256)
 PORT = whole(1, 65535)
 
@@ -295,10 +362,15 @@ Buckets = Annotated[tuple[str, ...], BUCKETS.validator(), BUCKETS]
 Patterns = Annotated[tuple[str, ...], PATTERNS.validator(), PATTERNS]
 Owner = Annotated[str, OWNER.validator(), OWNER]
 Host = Annotated[str, HOST.validator(), HOST]
+Listen = Annotated[Address, ADDRESS.validator(), ADDRESS]
 Url = Annotated[str, URL.validator(), URL]
 Urls = Annotated[tuple[str, ...], URLS.validator(), URLS]
+Channels = Annotated[tuple[str, ...], CHANNELS.validator(), CHANNELS]
+TimeOfDay = Annotated[timedelta, TIME_OF_DAY.validator(), TIME_OF_DAY]
 Fingerprint = Annotated[str, FINGERPRINT.validator(), FINGERPRINT]
 LogLevel = Annotated[Level, LEVEL.validator(), LEVEL]
+Format = Annotated[LogFormat, LOG_FORMAT.validator(), LOG_FORMAT]
+Protocol = Annotated[SyslogProtocol, SYSLOG_PROTOCOL.validator(), SYSLOG_PROTOCOL]
 Class = Annotated[StorageClass, STORAGE_CLASS.validator(), STORAGE_CLASS]
 Threads = Annotated[int, THREADS.validator(), THREADS]
 Port = Annotated[int, PORT.validator(), PORT]

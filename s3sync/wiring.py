@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
@@ -17,10 +18,13 @@ from s3sync.dropzone.zone import DropZone
 from s3sync.errors import Preflight
 from s3sync.events import Degraded, Event, Listener, Listeners
 from s3sync.loop import StopFlag
+from s3sync.observe.journald import leads_to_journald
+from s3sync.observe.lines import LogFormat, SyslogProtocol
 from s3sync.observe.logs import LogListener
 from s3sync.observe.service import Manager
 from s3sync.observe.supervised import Supervision
 from s3sync.observe.syslog import SyslogListener
+from s3sync.observe.wires import wire_to
 from s3sync.output import Output
 from s3sync.own_folders import made, refuse_over_the_network, refuse_unless_ours
 from s3sync.reload import Reloading, on_hangup
@@ -46,6 +50,8 @@ class Wiring:
         self._sinks: list[LogListener | SyslogListener] = []
         self.others: list[Listener] = []
         """Who is told of events besides the log."""
+        self.at_work: list[Callable[[], object]] = []
+        """What is done when the agent is at its work: locks held, and what an earlier one left taken up."""
         self.supervision = Supervision(Manager.taken_from(os.environ, os.getpid()), self.stop)
         self._open = ExitStack()
 
@@ -103,15 +109,36 @@ class Wiring:
     def listener(self) -> Listener:
         """Who is told of events."""
         settings = self.settings
-        log = LogListener(settings.log_level)
+        log = LogListener(
+            settings.log_level,
+            log_format=settings.log_format,
+            program=self.PROGRAM,
+            journald=leads_to_journald(sys.stderr, os.environ.get("JOURNAL_STREAM")),
+        )
         self._sinks.append(log)
         if settings.rsyslog_host is None:
             return self._once_degraded(log)
+        return self._once_degraded(Listeners([log, self._syslog(settings.rsyslog_host, log)]))
+
+    def _syslog(self, host: str, log: Listener) -> SyslogListener:
+        """Return who sends the copy of the log. Raises `Preflight` where the authority's certificates cannot be read."""
+        settings = self.settings
+        try:
+            wire = wire_to(host, settings.rsyslog_port, settings.rsyslog_protocol, settings.rsyslog_ca)
+        except OSError as error:
+            name = settings.variable("rsyslog_ca")
+            raise Preflight(f"{name} ({settings.rsyslog_ca})", f"cannot be read: {error}", "Name a file in PEM") from error
         syslog = SyslogListener(
-            settings.rsyslog_host, settings.rsyslog_port, program=self.PROGRAM, level=settings.log_level, now=self.now
+            wire,
+            program=self.PROGRAM,
+            level=settings.log_level,
+            now=self.now,
+            original=settings.log_format is LogFormat.ORIGINAL,
+            keeps=settings.rsyslog_protocol is not SyslogProtocol.UDP,
+            listener=log,
         )
         self._sinks.append(syslog)
-        return self._once_degraded(Listeners([log, self._open.enter_context(syslog)]))
+        return self._open.enter_context(syslog)
 
     @cached_property
     def state_folder(self) -> Path:
@@ -166,6 +193,10 @@ class Wiring:
 
         with nullcontext() if os.isatty(0) else on_hangup(reload):
             yield reloading
+    def is_at_work(self) -> None:
+        """Tell those who wait for it."""
+        for each in self.at_work:
+            each()
 
     def _once_degraded(self, listener: Listener) -> Listener:
         """Return `listener`, told only once of each cause that degrades the work; what the causes are is kept here."""

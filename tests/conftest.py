@@ -9,6 +9,8 @@ import pytest
 from tests.doubles.moto_server import _moto_running, moto
 from tests.live.opensearch import _opensearch3_running, _opensearch_running, opensearch, opensearch3
 from tests.live.opensearch_secure import opensearch_secure
+from tests.live.promtool import promtool
+from tests.live.rsyslogd import rsyslogd
 from tests.live.sshd import _drop_host, _sshd_running, sshd
 from tests.live.versitygw import _versitygw_running, versitygw
 from tests.live.vsftpd import _vsftpd_running, vsftpd
@@ -25,6 +27,8 @@ __all__ = [
     "opensearch",
     "opensearch3",
     "opensearch_secure",
+    "promtool",
+    "rsyslogd",
     "sshd",
     "versitygw",
     "vsftpd",

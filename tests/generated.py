@@ -20,15 +20,20 @@ import s3batch.cli
 import s3sync
 import s3sync.cli
 from s3batch.catalogue import outbox, sqlite_schema
+from s3batch.operate import measured, told
 from s3batch.pack import accepted, journal, transfers, unreleased
 from s3batch.restore import engine, schema
 from s3batch.restore.cost import ColdArchive, Estimate, Upkeep, dollars, estimate, upkeep
 from s3batch.settings import Settings as BatchSettings
+from s3sync import measures
 from s3sync.dropzone.reasons import MEANINGS
 from s3sync.dropzone.remedies import REMEDIES
 from s3sync.errors import EXIT_MEANINGS
 from s3sync.events import Event, silent
 from s3sync.frontdoor import Program
+from s3sync.observe import counts, notifier
+from s3sync.observe.metrics import Metric
+from s3sync.observe.troubles import Route
 from s3sync.settings import CommonSettings
 from s3sync.settings import Settings as SyncSettings
 from s3sync.statedb import StateDb
@@ -38,8 +43,8 @@ from tests.goldens import FOLDER as GOLDENS
 from tests.hostile.test_rights import LEFT, RIGHTS, TABLE, TAKEN
 
 HOUSE = Path(__file__).parent.parent
-README, DESIGN, FORMATS, OPERATING = (
-    HOUSE / name for name in ("README.md", "docs/design.md", "docs/formats.md", "docs/operating.md")
+README, DESIGN, FORMATS, OPERATING, WATCHING = (
+    HOUSE / name for name in ("README.md", "docs/design.md", "docs/formats.md", "docs/operating.md", "docs/watching.md")
 )
 PROGRAMS = (s3batch.cli.PROGRAM, s3sync.cli.PROGRAM)
 SETTINGS: tuple[type[CommonSettings], ...] = (BatchSettings, SyncSettings)
@@ -186,6 +191,7 @@ def _schemas() -> str:
         },
         "`catalogue.db`": {sqlite_schema: lambda db: db.migrate(sqlite_schema.ROOM, sqlite_schema.STEPS)},
         "`journal.db` of `s3sync`": {drops: lambda db: drops.Journal(db, now)},
+        "`watch.db` of both": {counts: counts.Counts, notifier: lambda db: db.migrate(notifier.ROOM, notifier.SCHEMA)},
     }
     rows = [row for file, makers in files.items() for row in _rooms_of(file, makers)]
     return _table("| file | room | version | tables | made in |", rows)
@@ -214,6 +220,25 @@ def _made(db: StateDb) -> tuple[dict[str, int], set[str]]:
     return versions, {name for (name,) in names if not name.startswith(("sqlite_", "names_", "migrations"))}
 
 
+def _metrics(program: str, metrics: Iterable[Metric]) -> str:
+    """Return every metric of a program."""
+    rows = (
+        f"| `{program}_{metric.name}` | {metric.kind} | {', '.join(f'`{label}`' for label in metric.labels)} | {metric.help} |"
+        for metric in metrics
+    )
+    return _table("| metric | kind | labels | what it is |", rows)
+
+
+def _told(routes: Mapping[str, Route]) -> str:
+    """Return which events people are told of besides the digest."""
+    rows = (
+        f"| `{name}` | {route.urgency}{', lasting where it passes by itself' if route.eases else ''} |"
+        f" {f'`{route.by}`' if route.by else ''} | {', '.join(f'`{each}`' for each in sorted(route.enders()))} |"
+        for name, route in routes.items()
+    )
+    return _table("| event | told | causes apart by | over with |", rows)
+
+
 def _golden(name: str, language: str) -> str:
     content = (GOLDENS / name).read_bytes()
     text = gzip.decompress(content) if name.endswith(".gz") else content
@@ -229,6 +254,10 @@ PARTS: Mapping[str, tuple[Path, Callable[[], str]]] = {
     "held": (OPERATING, _held),
     "events": (OPERATING, _events),
     "measured rights": (OPERATING, _measured_rights),
+    "metrics of s3batch": (WATCHING, partial(_metrics, "s3batch", measured.METRICS)),
+    "metrics of s3sync": (WATCHING, partial(_metrics, "s3sync", measures.METRICS)),
+    "told of s3batch": (WATCHING, partial(_told, told.ROUTES)),
+    "told of s3sync": (WATCHING, partial(_told, measures.ROUTES)),
     "schemas": (FORMATS, _schemas),
     "manifest": (FORMATS, partial(_golden, "manifest-v1.json.gz", "json")),
     "document": (FORMATS, partial(_golden, "document-v1.json", "json")),

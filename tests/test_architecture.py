@@ -29,11 +29,13 @@ DEMO = "s3batch.demo"
 """A front door of several files."""
 
 ONLY_IMPORTER = {
+    "apprise": "s3sync.observe.by_apprise",
     "awscrt": "s3sync.store.checksum",
     "boto3": "s3sync.store.aws",
     "botocore": "s3sync.store.aws",
     "moto": "s3batch.demo.server",
     "opensearchpy": "s3batch.catalogue.opensearch",
+    "prometheus_client": "s3sync.observe.prometheus",
     "psutil": "s3sync.dropzone.writers",
     "pydantic_settings": "s3sync.settings",
     "structlog": "s3sync.observe.logs",
@@ -62,6 +64,11 @@ PURE = {
     "s3sync.hushed",
     "s3sync.keys",
     "s3sync.layers",
+    "s3sync.observe.lines",
+    "s3sync.observe.metrics",
+    "s3sync.observe.troubles",
+    "s3batch.operate.told",
+    "s3batch.operate.measured",
     "s3sync.transfer.occupied",
     "s3sync.store.contract",
     "s3sync.store.parts",

@@ -89,6 +89,7 @@ def test_the_picture_is_of_this_demo(kept: Kept) -> None:
         "doctor",
         "find caf",
         "ls",
+        "notify test --set notify=http://127.0.0.1:1/hook",
         "ls s3://demo-invoices/2026/11/",
         "ls s3://demo-invoices/2026/11/05/",
         "plan --once",

@@ -8,8 +8,10 @@ import gc
 from s3batch.app import App
 from s3batch.daemon import run as run_agent
 from s3batch.daemon import run_once
+from s3batch.measures import measures
 from s3sync.errors import Exit
 from s3sync.output import counted, human_size
+from s3sync.watching import watched
 
 HELP = "pack, prove, catalogue and release what is finished; advance restore requests"
 EPILOG = """examples:
@@ -27,10 +29,14 @@ def setup(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, app: App) -> Exit:
-    """Run the agent."""
+    """Run the agent, under watch."""
     # What start-up made stays, and a pass makes no cycles: looking for some took a twentieth of it.
     gc.freeze()
     gc.set_threshold(COLLECT_EVERY, 10, 10)
+    return watched(app, lambda: _run(args, app), measures(app), once=args.once)
+
+
+def _run(args: argparse.Namespace, app: App) -> Exit:
     if not args.once:
         return run_agent(app)
     tally, code = run_once(app)

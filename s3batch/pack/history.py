@@ -32,6 +32,17 @@ class Size:
     members: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Total:
+    """What of a bucket was ever archived: proved, catalogued, and its originals let go."""
+
+    archives: int
+    archive_bytes: int
+    files: int
+    bytes: int
+    """Of the files."""
+
+
 class History:
     """Questions to the table of batches; its schema is in `s3batch.pack.journal`."""
 
@@ -50,6 +61,16 @@ class History:
         query = "SELECT bucket, max(changed) FROM batches WHERE state = ? GROUP BY bucket"
         with self._db.read() as connection:
             return {bucket: parse_utc(when) for bucket, when in connection.execute(query, (State.RELEASED,))}
+
+    def totals(self) -> dict[str, Total]:
+        """Return for each bucket what went all the way, since this journal was begun."""
+        query = """
+          SELECT bucket, count(*) AS archives, sum(size) AS archive_bytes, sum(members) AS files, sum(content_bytes) AS bytes
+          FROM batches WHERE state = 'released' GROUP BY bucket
+        """
+        with self._db.read() as connection:
+            rows = connection.execute(query).fetchall()
+        return {row["bucket"]: Total(**{name: row[name] for name in row.keys() if name != "bucket"}) for row in rows}  # noqa: SIM118
 
     def redelivered(self, since: datetime) -> dict[str, int]:
         """Return how many files of each bucket were archived again since then although nothing about them was new."""

@@ -40,6 +40,7 @@ class ThawAsked(Event):
     bucket: str
     archive: str
     bytes: int
+    storage_class: str
     tier: str
     days: int
     why: str

@@ -24,6 +24,14 @@ def requests_by_state(db: StateDb) -> dict[State, int]:
     return dict(Counter(least.values()))
 
 
+def thaws_by_state(db: StateDb) -> dict[str, int]:
+    """Return how many archives that somebody ever wanted something of are in each state of their thaw."""
+    with db.read() as connection:
+        if connection.execute(_PRESENT).fetchone() is None:
+            return {}
+        return dict(connection.execute("SELECT state, count(*) FROM thaws GROUP BY state").fetchall())
+
+
 def latest_requests(db: StateDb, limit: int = 500) -> list[Request]:
     """Return the latest requests, newest first; none where nobody has ever filed one."""
     with db.read() as connection:

@@ -151,6 +151,7 @@ class Thawing:
                 bucket=thaw.ref.bucket,
                 archive=thaw.ref.key,
                 bytes=thaw.size,
+                storage_class=thaw.storage_class,
                 tier=tier,
                 days=days,
                 why=why,

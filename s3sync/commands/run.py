@@ -11,11 +11,13 @@ from s3sync.app import App
 from s3sync.dropzone.watch import Watcher
 from s3sync.errors import Exit
 from s3sync.loop import Loop
+from s3sync.measures import measures
 from s3sync.output import counted, human_size
 from s3sync.reload import Reloading
 from s3sync.settings import CommonSettings
 from s3sync.standing import Report
 from s3sync.transfer.agent import PassSummary
+from s3sync.watching import watched
 
 HELP = "upload what is finished, prove it, and remove the originals"
 EPILOG = """examples:
@@ -30,7 +32,11 @@ def setup(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, app: App) -> Exit:
-    """Run the agent. Raises `Locked`, `Preflight`, and what concerns more than one file."""
+    """Run the agent, under watch. Raises `Locked`, `Preflight`, and what concerns more than one file."""
+    return watched(app, lambda: _locked(args, app), measures(app), once=args.once)
+
+
+def _locked(args: argparse.Namespace, app: App) -> Exit:
     with app.stop.on_signals(_leave), app.locked():
         return _run_once(app) if args.once else _run(app, args.read_again)
 
@@ -52,6 +58,7 @@ def _run(app: App, read_again: Callable[[], CommonSettings]) -> Exit:
     passes, wake = _Passes(app, report), threading.Event()
     with app.supervision.duty("main"), app.reloading(read_again) as reloading, Watcher(app.zone.path, wake, app.listener):
         app.supervision.service.ready()
+        app.is_at_work()
         run_pass = lambda: passes.run(reloading)  # noqa: E731 - a name for what the loop repeats
         Loop(run_pass, app.settings.scan_interval, wake, app.stop, listener=app.listener).run()
     return Exit.DONE

@@ -1,6 +1,7 @@
 """Events as log lines on standard error: one line an event, its name and its fields.
 
-JSON where nobody watches (a service, a pipe), readable columns on a terminal. A line is written whole or, where the reader has
+JSON where nobody watches (a service, a pipe), readable columns on a terminal, or what a setting says. Lines for journald begin
+with their priority. A line is written whole or, where the reader has
 gone, not at all: losing a log line must never stop the work. Names in fields come from other people's files and are escaped,
 so that no name can end a line or start a colour.
 """
@@ -11,14 +12,17 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import fields
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from enum import Enum
+from functools import partial
 from typing import TYPE_CHECKING, Any, TextIO
 
 import structlog
 
 from s3sync.events import Event, Level
 from s3sync.keys import display, printable
+from s3sync.observe.journald import with_priority
+from s3sync.observe.lines import LogFormat, original_line
 
 if TYPE_CHECKING:
     from structlog.typing import Processor
@@ -35,23 +39,36 @@ def loud_enough(event: Event, least: Level) -> bool:
 class LogListener:
     """Writes events to a stream, from any thread."""
 
-    def __init__(self, level: Level = Level.INFO, *, stream: TextIO | None = None, as_json: bool | None = None) -> None:
-        """Write events of `level` and louder to `stream` (standard error); `as_json` None asks whether that is a terminal."""
+    def __init__(
+        self,
+        level: Level = Level.INFO,
+        *,
+        stream: TextIO | None = None,
+        log_format: LogFormat = LogFormat.AUTO,
+        program: str = "",
+        journald: bool = False,
+    ) -> None:
+        """Write events of `level` and louder to `stream` (standard error), which `journald` reads or not.
+
+        `program` is who speaks, which only the original's format says.
+        """
         self.level = level
         self._stream = stream or sys.stderr
         self._lock = threading.Lock()
-        readable = self._stream.isatty() if as_json is None else not as_json
-        self._logger = structlog.wrap_logger(_Line(self._write), processors=_processors(readable=readable))
+        self._journald = journald
+        if log_format is LogFormat.AUTO:
+            log_format = LogFormat.TEXT if self._stream.isatty() else LogFormat.JSON
+        self._logger = structlog.wrap_logger(_Line(self._write), processors=_processors(log_format, program))
 
     def __call__(self, event: Event) -> None:
         """Write one line about `event`."""
         if loud_enough(event, self.level):
             getattr(self._logger, event.level.value)(event.name, **fields_of(event))
 
-    def _write(self, line: str) -> None:
+    def _write(self, level: Level, line: str) -> None:
         with self._lock:
             try:
-                self._stream.write(line + "\n")
+                self._stream.write((with_priority(level, line) if self._journald else line) + "\n")
                 self._stream.flush()
             except (OSError, ValueError):  # the reader has gone, or the stream was closed while the program ends
                 return
@@ -60,14 +77,24 @@ class LogListener:
 class _Line:
     """What structlog hands the finished line to, whatever the level."""
 
-    def __init__(self, write: Callable[[str], None]) -> None:
-        self.debug = self.info = self.warning = self.error = write
+    def __init__(self, write: Callable[[Level, str], None]) -> None:
+        self.debug, self.info, self.warning, self.error = (partial(write, level) for level in Level)
 
 
-def _processors(*, readable: bool) -> list[Processor]:
+def _processors(log_format: LogFormat, program: str) -> list[Processor]:
     stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
-    last = _columns if readable else structlog.processors.JSONRenderer(ensure_ascii=True)
-    return [structlog.processors.add_log_level, stamp, last]
+    last: dict[LogFormat, Processor] = {
+        LogFormat.JSON: structlog.processors.JSONRenderer(ensure_ascii=True),
+        LogFormat.TEXT: _columns,
+        LogFormat.ORIGINAL: partial(_original, program),
+    }
+    return [structlog.processors.add_log_level, stamp, last[log_format]]
+
+
+def _original(program: str, _logger: object, method: str, entry: MutableMapping[str, Any]) -> str:
+    moment, name = (str(entry.pop(key)) for key in ("timestamp", "event"))
+    del entry["level"]
+    return original_line(datetime.fromisoformat(moment), Level(method), program, name, entry)
 
 
 def _columns(_logger: object, _method: str, entry: MutableMapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ import hashlib
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -145,6 +145,20 @@ def signing(service: str, region: str) -> Callable[[str, str, bytes | str | None
         return dict(request.headers.items())
 
     return sign
+
+
+def publish(topic: str, subject: str, text: str) -> None:
+    """Publish to an SNS topic, within seconds or not at all: who tells people of troubles must not wait for one.
+
+    A subject is ASCII of at most 100 characters, a message of at most 256 KiB (SNS, Publish). Raises what `asking` raises.
+    """
+    with asking(topic, "publish to it"):
+        region = topic.split(":")[3] if topic.count(":") >= 5 else None  # noqa: PLR2004 - parts of an ARN
+        config = Config(retries={"total_max_attempts": 2}, connect_timeout=CONNECT_TIMEOUT_SECONDS, read_timeout=10)
+        client = _session().client("sns", region_name=region, config=config)
+        title = re.sub(r"[^\x20-\x7e]", "?", subject)[:100]
+        with closing(client):
+            client.publish(TopicArn=topic, Subject=title, Message=text[:60_000])
 
 
 def _as_bytes(body: bytes | str | None) -> bytes:

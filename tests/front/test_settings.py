@@ -138,6 +138,13 @@ def test_every_setting_can_be_given_as_a_variable() -> None:
         "LOG_LEVEL": "debug",
         "RSYSLOG_HOST": "log.example.org",
         "RSYSLOG_PORT": "1514",
+        "LOG_FORMAT": "json",
+        "RSYSLOG_PROTOCOL": "tls",
+        "RSYSLOG_CA": "/etc/ssl/log.pem",
+        "NOTIFY": "arn:aws:sns:eu-west-1:123456789012:told",
+        "NOTIFY_DIGEST": "06:30",
+        "METRICS_LISTEN": "[::1]:9477",
+        "METRICS_FILE": "/var/lib/node/s3batch.prom",
     }
     settings = read({f"S3BATCH_{name}": value for name, value in given.items()})
 

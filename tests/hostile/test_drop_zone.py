@@ -22,6 +22,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from s3sync.keys import printable
+from s3sync.observe.lines import LogFormat
 from s3sync.observe.logs import LogListener
 from s3sync.store.contract import ObjectRef
 from tests.pack.conftest import Bench, Make
@@ -81,7 +82,7 @@ def test_odd_names_go_all_the_way_and_no_message_carries_them_raw(bench: Bench) 
     log = io.StringIO()
     bench.run()
     for event in bench.events:
-        LogListener(stream=log, as_json=False)(event)
+        LogListener(stream=log, log_format=LogFormat.TEXT)(event)
 
     assert {os.fsencode(f"folder/{name}"): 1 for name in NAMES.values()} == bench.found()
     assert {} == files(bench.root)

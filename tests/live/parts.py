@@ -21,7 +21,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.live import machine, opensearch, opensearch_secure, sftp_library, sshd, versitygw, vsftpd
+from tests.live import machine, opensearch, opensearch_secure, promtool, rsyslogd, sftp_library, sshd, versitygw, vsftpd
 from tests.live.fetch import Part, Unfetched
 
 PARTS: Mapping[str, Part] = {
@@ -35,6 +35,8 @@ PARTS: Mapping[str, Part] = {
         opensearch.NEWEST,
         opensearch_secure.PART,
         machine.PART,
+        promtool.PART,
+        rsyslogd.PART,
     )
 }
 

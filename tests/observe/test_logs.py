@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import threading
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from typing import ClassVar
 import pytest
 
 from s3sync.events import Degraded, Event, Level
+from s3sync.observe.journald import leads_to_journald
+from s3sync.observe.lines import LogFormat
 from s3sync.observe.logs import LogListener
 
 
@@ -97,6 +100,35 @@ def test_a_reader_that_left_does_not_stop_the_work() -> None:
     stream.close()
 
     listener(Stored())
+
+
+@pytest.mark.parametrize(("event", "number"), [(Stored(), 6), (Degraded(cause="x", detail=""), 4)])
+def test_journald_is_told_the_priority(event: Event, number: int, tmp_path: Path) -> None:
+    """Where standard error is journald's, a line begins with its level; where it was led elsewhere, it does not."""
+    with (tmp_path / "log").open("w+") as stream:
+        found = os.fstat(stream.fileno())
+        names = f"{found.st_dev}:{found.st_ino}"
+        assert leads_to_journald(stream, names)
+        assert not leads_to_journald(stream, f"{found.st_dev}:1")
+        assert not leads_to_journald(stream, None)
+        assert not leads_to_journald(io.StringIO(), names)
+        LogListener(stream=stream, journald=True)(event)
+        stream.seek(0)
+        line = stream.read()
+
+    assert line.startswith(f"<{number}>{{")
+    assert event.name == json.loads(line[3:])["event"]
+
+
+def test_the_former_programs_line() -> None:
+    """Parsers that people have find the line they know, with the fields as its metadata."""
+    stream = io.StringIO()
+    LogListener(stream=stream, log_format=LogFormat.ORIGINAL, program="s3sync")(Stored(key=b"a\nb"))
+    form = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}\+0000\[INFO\]\[S3_SYNC\]: \[MSG\]stored \[METADATA\](\{.*\})\n"
+    match = re.fullmatch(form, stream.getvalue())
+
+    assert match is not None
+    assert {"key": r"a\nb", "event_": "debug"}.items() <= json.loads(match[1]).items()
 
 
 def test_lines_of_threads_do_not_mix() -> None:
