@@ -193,6 +193,7 @@ class Wiring:
 
         with nullcontext() if os.isatty(0) else on_hangup(reload):
             yield reloading
+
     def is_at_work(self) -> None:
         """Tell those who wait for it."""
         for each in self.at_work:

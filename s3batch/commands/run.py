@@ -38,7 +38,7 @@ def run(args: argparse.Namespace, app: App) -> Exit:
 
 def _run(args: argparse.Namespace, app: App) -> Exit:
     if not args.once:
-        return run_agent(app)
+        return run_agent(app, args.read_again)
     tally, code = run_once(app)
     output = app.output
     output.record(tally.summary())
