@@ -107,7 +107,6 @@ def test_the_picture_is_of_this_demo(kept: Kept) -> None:
 def test_the_fields_of_json(environment: dict[str, str], tmp_path: Path, line: str) -> None:
     """Every field a command prints with `--json` is explained in its section of docs/formats.md."""
     command = line.split(maxsplit=1)[0]
-    explained = set(re.findall(r"`([a-z_0-9]+)`", _section(command)))
     names = {"request": "", "archive": ""}
     if "{" in line:
         names["request"] = str(_records("requests", environment, tmp_path)[0]["request"])
@@ -116,7 +115,12 @@ def test_the_fields_of_json(environment: dict[str, str], tmp_path: Path, line: s
     records = _records(line.format(**names), environment, tmp_path)
 
     assert records
-    assert set() == {name for record in records for name in record} - explained
+    assert set() == {name for record in records for name in record} - explained(command)
+
+
+def explained(command: str) -> set[str]:
+    """Return the fields that docs/formats.md explains for a command."""
+    return set(re.findall(r"`([a-z_0-9]+)`", _section(command)))
 
 
 class Shell:
