@@ -40,6 +40,7 @@ PROGRAM = frontdoor.Program(
         "ls",
         "show",
         "rebuild",
+        "manifests",
         "import-legacy",
         "index",
         "dashboards",

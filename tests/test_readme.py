@@ -92,6 +92,7 @@ def test_the_picture_is_of_this_demo(kept: Kept) -> None:
         "ls s3://demo-invoices/2026/11/",
         "ls s3://demo-invoices/2026/11/05/",
         "plan --once",
+        "manifests --dry-run",
         "rebuild --bucket demo-invoices",
         "requests",
         "requests show {request}",
