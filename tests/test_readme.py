@@ -145,7 +145,7 @@ class Shell:
         """Run a command and return its code and the lines of both its outputs."""
         assert self._bash.stdin is not None
         assert self._bash.stdout is not None
-        self._bash.stdin.write(f"{{ {command}\n}} </dev/null; echo; echo '{self.MARK}'$?\n")
+        self._bash.stdin.write(f"{{ {command}\n}} </dev/null; code=$?; echo; echo '{self.MARK}'$code\n")
         self._bash.stdin.flush()
         said: list[str] = []
         for line in self._bash.stdout:
@@ -183,8 +183,8 @@ def _is_here(command: str) -> bool:
 
 
 def _fits(shown: list[str], said: list[str]) -> bool:
-    patterns = [".*" if line == "..." else re.escape(_plain(line)) + "\n" for line in _trimmed(shown)]
-    return re.fullmatch("".join(patterns), "".join(f"{_plain(line)}\n" for line in _trimmed(said)), re.DOTALL) is not None
+    patterns = [".*" if line == "..." else re.escape(plain(line)) + "\n" for line in _trimmed(shown)]
+    return re.fullmatch("".join(patterns), "".join(f"{plain(line)}\n" for line in _trimmed(said)), re.DOTALL) is not None
 
 
 def _trimmed(lines: list[str]) -> list[str]:
@@ -194,10 +194,10 @@ def _trimmed(lines: list[str]) -> list[str]:
 def _text_of(picture: str) -> str:
     """Return all that a picture says, wherever its lines were wrapped."""
     texts = ET.fromstring(picture).iter(SVG_TEXT)  # noqa: S314  # it is ours
-    return _plain(" ".join(text.text or "" for text in texts))
+    return plain(" ".join(text.text or "" for text in texts))
 
 
-def _plain(line: str) -> str:
+def plain(line: str) -> str:
     """Return a line without what differs from run to run."""
     line = re.sub(r"(?<!\S)/\S*/(back|dropzone|state)\b", r"/\1", line)
     line = re.sub(rf"\b{re.escape(getpass.getuser())}\b(?= |,|$)", "you", line)
