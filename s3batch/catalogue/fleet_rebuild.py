@@ -218,7 +218,7 @@ class MonthRebuild:
             report.resumed += 1
             return
         try:
-            for group in bulks(_documents(found, fresh)):
+            for group in bulks(documents_of_manifest(found, fresh)):
                 self._send(group, report)
         except Permanent as failure:
             self._refuse(record.manifest, failure, report)
@@ -280,7 +280,8 @@ def _building(body: object) -> Json:
     return {"mappings": mappings, "settings": {"index": settings}}
 
 
-def _documents(manifest: Manifest, index: str) -> Iterator[Document]:
+def documents_of_manifest(manifest: Manifest, index: str) -> Iterator[Document]:
+    """Yield the documents that a manifest calls for, as they go into `index`."""
     for ordinal, member in enumerate(manifest.members()):
         yield replace(documents_of(Entry(member, manifest.record), ordinal), index=index)
 
