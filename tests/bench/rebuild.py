@@ -1,8 +1,8 @@
 """`python -m tests.bench.rebuild`: `index rebuild` beside a plain loop of bulk calls with the same documents, on a real node.
 
 Both fill an index of the same layout, in turn, a warm-up first; the ratio is of each pair. The loop's bodies are made before
-its clock runs: what is compared is all that a rebuild does besides (manifests read, checked and believed, documents made, the count
-at the end, the alias), with S3 in memory. Quoted are medians.
+its clock runs: what is compared is all that a rebuild does besides (manifests read, checked and believed, documents made, the
+count at the end, the alias), with S3 in memory. Quoted are medians.
 """
 
 from __future__ import annotations
