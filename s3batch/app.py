@@ -22,6 +22,7 @@ from s3batch.catalogue.opensearch import OpenSearchCluster
 from s3batch.catalogue.outbox import Outbox, enqueue
 from s3batch.catalogue.reach import reach_of
 from s3batch.catalogue.sqlite import SqliteCatalogue
+from s3batch.legacy.former import Former
 from s3batch.model import Reservation
 from s3batch.operate.attention import needs_a_person
 from s3batch.operate.pinning import Pinning, Sources
@@ -241,6 +242,11 @@ class App(Wiring):
     def fleet(self) -> FleetCatalogue | None:
         """The fleet's index to look things up in; None where none is configured. Nothing is asked yet."""
         return None if self.cluster is None else FleetCatalogue(self.cluster, self.listener)
+
+    @cached_property
+    def former(self) -> Former | None:
+        """What the original program's index knows; None where no OpenSearch is configured. Nothing is asked yet."""
+        return None if self.cluster is None else Former(self.cluster, self.listener)
 
     @cached_property
     def outbox(self) -> Outbox | None:

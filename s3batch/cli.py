@@ -41,6 +41,7 @@ PROGRAM = frontdoor.Program(
         "show",
         "rebuild",
         "verify",
+        "manifests",
         "import-legacy",
         "index",
         "dashboards",

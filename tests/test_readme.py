@@ -93,6 +93,7 @@ def test_the_picture_is_of_this_demo(kept: Kept) -> None:
         "ls s3://demo-invoices/2026/11/",
         "ls s3://demo-invoices/2026/11/05/",
         "plan --once",
+        "manifests --dry-run",
         "rebuild --bucket demo-invoices",
         "requests",
         "requests show {request}",
@@ -109,7 +110,6 @@ def test_the_picture_is_of_this_demo(kept: Kept) -> None:
 def test_the_fields_of_json(environment: dict[str, str], tmp_path: Path, line: str) -> None:
     """Every field a command prints with `--json` is explained in its section of docs/formats.md."""
     command = line.split(maxsplit=1)[0]
-    explained = set(re.findall(r"`([a-z_0-9]+)`", _section(command)))
     names = {"request": "", "archive": ""}
     if "{" in line:
         names["request"] = str(_records("requests", environment, tmp_path)[0]["request"])
@@ -118,7 +118,12 @@ def test_the_fields_of_json(environment: dict[str, str], tmp_path: Path, line: s
     records = _records(line.format(**names), environment, tmp_path)
 
     assert records
-    assert set() == {name for record in records for name in record} - explained
+    assert set() == {name for record in records for name in record} - explained(command)
+
+
+def explained(command: str) -> set[str]:
+    """Return the fields that docs/formats.md explains for a command."""
+    return set(re.findall(r"`([a-z_0-9]+)`", _section(command)))
 
 
 class Shell:
@@ -142,7 +147,7 @@ class Shell:
         """Run a command and return its code and the lines of both its outputs."""
         assert self._bash.stdin is not None
         assert self._bash.stdout is not None
-        self._bash.stdin.write(f"{{ {command}\n}} </dev/null; echo; echo '{self.MARK}'$?\n")
+        self._bash.stdin.write(f"{{ {command}\n}} </dev/null; code=$?; echo; echo '{self.MARK}'$code\n")
         self._bash.stdin.flush()
         said: list[str] = []
         for line in self._bash.stdout:
@@ -180,8 +185,8 @@ def _is_here(command: str) -> bool:
 
 
 def _fits(shown: list[str], said: list[str]) -> bool:
-    patterns = [".*" if line == "..." else re.escape(_plain(line)) + "\n" for line in _trimmed(shown)]
-    return re.fullmatch("".join(patterns), "".join(f"{_plain(line)}\n" for line in _trimmed(said)), re.DOTALL) is not None
+    patterns = [".*" if line == "..." else re.escape(plain(line)) + "\n" for line in _trimmed(shown)]
+    return re.fullmatch("".join(patterns), "".join(f"{plain(line)}\n" for line in _trimmed(said)), re.DOTALL) is not None
 
 
 def _trimmed(lines: list[str]) -> list[str]:
@@ -191,10 +196,10 @@ def _trimmed(lines: list[str]) -> list[str]:
 def _text_of(picture: str) -> str:
     """Return all that a picture says, wherever its lines were wrapped."""
     texts = ET.fromstring(picture).iter(SVG_TEXT)  # noqa: S314  # it is ours
-    return _plain(" ".join(text.text or "" for text in texts))
+    return plain(" ".join(text.text or "" for text in texts))
 
 
-def _plain(line: str) -> str:
+def plain(line: str) -> str:
     """Return a line without what differs from run to run."""
     line = re.sub(r"(?<!\S)/\S*/(back|dropzone|state)\b", r"/\1", line)
     line = re.sub(rf"\b{re.escape(getpass.getuser())}\b(?= |,|$)", "you", line)

@@ -68,7 +68,7 @@ def arrange(cluster: Arranges, *, dry_run: bool = False) -> Arrangement:
     arranging = _Arranging(cluster, dry_run=dry_run)
     arranging.templates(wildcard=server.has_wildcard_fields)
     for facts in cluster.indices(template.PATTERN):
-        if not facts.meta.get(template.BUILDING):
+        if template.ALIAS in facts.aliases or not facts.meta.get(template.BUILDING):
             arranging.index(facts, wildcard=server.has_wildcard_fields)
     arranging.alias()
     return arranging.done

@@ -63,9 +63,14 @@ class BulkIndex:
                 return answers + [waits] * (len(documents) - len(answers))
         return answers
 
+    @staticmethod
+    def body(piece: Sequence[Document]) -> str:
+        """Return the body that creates these documents."""
+        return "".join(f"{_action(document)}\n{document.source}\n" for document in piece)
+
     def _sent(self, piece: Sequence[Document]) -> list[Answer]:
         try:
-            items = self._cluster.bulk("".join(f"{_action(document)}\n{document.source}\n" for document in piece))
+            items = self._cluster.bulk(self.body(piece))
         except Refused as refused:
             return self._refused(piece, refused)
         if len(items) != len(piece):

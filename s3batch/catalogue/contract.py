@@ -75,6 +75,9 @@ class Lookup(Protocol):
     def buckets(self) -> list[str]:
         """Return every bucket that has an archive, sorted."""
 
+    def archives(self, bucket: str) -> Iterator[ArchiveRecord]:
+        """Yield every archive of `bucket`, newest first."""
+
     def versions(self, key: bytes, bucket: str | None = None, as_of: datetime | None = None) -> list[Entry]:
         """Return every version (archived no later than `as_of`) of exactly this key, newest first; by default of any bucket."""
 

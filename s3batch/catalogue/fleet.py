@@ -37,7 +37,10 @@ class FleetIndex:
             problem = wrong_layout(facts)
             if problem is not None:
                 raise Permanent(problem.subject, problem.wrong, problem.hint)
-            if template.ALIAS not in facts.aliases and not facts.meta.get(template.BUILDING):
+            if template.ALIAS not in facts.aliases:
+                if facts.meta.get(template.BUILDING):
+                    hint = "Wait a moment; where the rebuild has died, run s3batch index rebuild again"
+                    raise Permanent(f"index {name}", "is being put in its place by a rebuild", hint)
                 add_to_alias(self._cluster, facts.name)
         return " ".join(sorted(facts.uuid for facts in found))
 

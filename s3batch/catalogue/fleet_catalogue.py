@@ -64,6 +64,11 @@ class FleetCatalogue:
                 self._listener(DocumentLeftOut(index=ALIAS, document="", wrong=f"{keys.printable(name)} is no bucket's name"))
         return sorted(found)
 
+    def archives(self, bucket: str) -> Iterator[ArchiveRecord]:
+        """See the contract."""
+        for read in self._reader.read([*_in(bucket), {"term": {"ordinal": 0}}], NEWEST_FIRST):
+            yield read.entry.archive
+
     def versions(self, key: bytes, bucket: str | None = None, as_of: datetime | None = None) -> list[Entry]:
         """See the contract."""
         filters: list[Json] = [{"term": {"key": keys.display(key)}}, *_in(bucket), *fleet_find.bounds(until=as_of)]

@@ -36,6 +36,8 @@ PATIENCE_SECONDS = 600.0
 """How long the index may refuse to take anything before the rebuild is left for later."""
 SETTLE_SECONDS = 2.0
 """How long searches that have begun in an old index are left before it is deleted."""
+FULL = "full"
+"""What an index being built is marked when it has all there is, and may be searched."""
 _LONGEST_WAIT_SECONDS = 15.0
 _PLACE = re.compile(re.escape(MANIFESTS) + r"[^/]+/(\d{4})/(\d{2})/\d{2}/([^/]+)\.json\.gz")
 _STAMP = re.compile(r"-r\d{8}t\d{6}")
@@ -173,7 +175,7 @@ class MonthRebuild:
         """Return the index to fill: the one of an attempt that was broken off, or a new one, empty and not searched."""
         for facts in self._cluster.indices(f"{index}-r*"):
             if index not in facts.aliases and _STAMP.fullmatch(facts.name.removeprefix(index)):
-                if facts.meta.get(template.BUILDING):
+                if facts.meta.get(template.BUILDING) is True:
                     self._hide(facts)
                 return facts.name
         name = f"{index}-r{self._wishes.stamp}"
@@ -216,7 +218,7 @@ class MonthRebuild:
             report.resumed += 1
             return
         try:
-            for group in bulks(_documents(found, fresh)):
+            for group in bulks(documents_of_manifest(found, fresh)):
                 self._send(group, report)
         except Permanent as failure:
             self._refuse(record.manifest, failure, report)
@@ -246,10 +248,12 @@ class MonthRebuild:
     def _swap(self, index: str, fresh: str) -> None:
         """Put `fresh` into the place of whatever has the month's name: what is searched in one step, then what is written to.
 
-        The old index goes a little later: a search that has begun in it would miss it, and answer with nothing.
+        The old index goes a little later: a search that has begun in it would miss it, and answer with nothing. In between
+        agents let archives of the month wait, since what they wrote would go into the old one. They leave the new one alone
+        until all is done; that it is `FULL` tells a later run, where this one dies, that it may be searched already.
         """
         old = [facts for facts in self._cluster.indices(index) if facts.name != fresh]
-        self._cluster.put_mapping(fresh, {}, template.meta())
+        self._cluster.put_mapping(fresh, {}, {**template.meta(), template.BUILDING: FULL})
         for facts in old:
             self._cluster.put_mapping(facts.name, {}, {**facts.meta, template.BUILDING: True})
         searched: list[Json] = [{"add": {"index": fresh, "alias": template.ALIAS}}]
@@ -260,6 +264,7 @@ class MonthRebuild:
         self._wishes.sleep(SETTLE_SECONDS if old else 0)
         written: list[Json] = [{"remove_index": {"index": facts.name}} for facts in old]
         self._cluster.update_aliases([*written, {"add": {"index": fresh, "alias": index, "is_write_index": True}}])
+        self._cluster.put_mapping(fresh, {}, template.meta())
 
     def _refuse(self, ref: ObjectRef, failure: Failure, report: MonthReport) -> None:
         report.refused.append(Refusal(ref, failure))
@@ -275,7 +280,8 @@ def _building(body: object) -> Json:
     return {"mappings": mappings, "settings": {"index": settings}}
 
 
-def _documents(manifest: Manifest, index: str) -> Iterator[Document]:
+def documents_of_manifest(manifest: Manifest, index: str) -> Iterator[Document]:
+    """Yield the documents that a manifest calls for, as they go into `index`."""
     for ordinal, member in enumerate(manifest.members()):
         yield replace(documents_of(Entry(member, manifest.record), ordinal), index=index)
 

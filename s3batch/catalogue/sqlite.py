@@ -131,6 +131,12 @@ class SqliteCatalogue:
         with self._db.read() as db:
             return [name for (name,) in db.execute(query)]
 
+    def archives(self, bucket: str) -> Iterator[ArchiveRecord]:
+        """See the contract."""
+        with self._db.read() as db:
+            rows = db.execute(f"{ARCHIVE_QUERY} WHERE b.name = ? ORDER BY a.created DESC, a.batch DESC", (bucket,)).fetchall()
+        yield from map(record, rows)
+
     def versions(self, key: bytes, bucket: str | None = None, as_of: datetime | None = None) -> list[Entry]:
         """See the contract."""
         with self._db.read() as db:

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
+from itertools import islice
 from typing import Protocol
 
 from s3batch.catalogue.contract import Entry, Lookup, Page, Query
@@ -14,6 +15,7 @@ from s3batch.catalogue.view import entry_object
 from s3batch.commands import _catalogues
 from s3batch.commands._catalogues import chosen, setup_catalogue
 from s3batch.commands._moments import first_moment, last_moment
+from s3batch.legacy.former import Former, FormerFile
 from s3sync import keys
 from s3sync.errors import Exit
 from s3sync.output import Output, human_size, human_time
@@ -22,7 +24,8 @@ from s3sync.values import read_size
 
 HELP = "Find files by any part of their keys."
 EPILOG = """Every TEXT must be somewhere in the key; case does not matter. The newest archives come first, and a file that was
-archived twice with the same bytes and time is shown once. Exit code 4: nothing found.
+archived twice with the same bytes and time is shown once. In the fleet's index (--catalogue opensearch) files are found too
+that only the original program's indices know; s3batch import-legacy makes them restorable. Exit code 4: nothing found.
 
 examples:
   s3batch find invoice 2024-03
@@ -37,6 +40,10 @@ class Needs(_catalogues.Needs, Protocol):
 
     def now(self) -> datetime:
         """Return the time `--since 7d` counts from."""
+
+    @property
+    def former(self) -> Former | None:
+        """What the original program's index knows; None where no OpenSearch is configured."""
 
 
 def setup(parser: argparse.ArgumentParser) -> None:
@@ -57,11 +64,14 @@ def run(args: argparse.Namespace, app: Needs) -> Exit:
     """Search, a page at a time, and show each page as it comes."""
     query = _query(args, app.now())
     found, after = 0, None
-    for page in _pages(chosen(args, app), query, args.limit):
+    catalogue = chosen(args, app)
+    for page in _pages(catalogue, query, args.limit):
         _show(page.entries, app.output)
         found, after = found + len(page.entries), page.next
     if after is not None:
         app.output.text(f"There may be more: --after {after}")
+    elif app.former is not None and catalogue is app.fleet:
+        found += _show_former(app.former.find(query), args.limit - found if args.limit else None, app.output)
     if not found:
         app.output.text("Nothing found.")
     return Exit.DONE if found else Exit.NOT_FOUND
@@ -97,6 +107,22 @@ def _show(entries: tuple[Entry, ...], output: Output) -> None:
         output.record(entry_object(entry))
         if not output.as_json:
             output.text(_line(entry))
+
+
+def _show_former(files: Iterator[FormerFile], most: int | None, output: Output) -> int:
+    """Show what only the original program's indices know, `most` at most; return how many there were."""
+    count = 0
+    for file in islice(files, most):
+        count += 1
+        output.record({"bucket": file.archive.bucket, "key": file.key, "archive": file.archive.key, "former": True})
+        if not output.as_json:
+            where = uri(file.archive.bucket, file.key.encode())
+            output.text(f"{'in ' + file.archive.key.rpartition('/')[2]:>43}  archived {file.day:%Y-%m-%d}  {where}")
+    if next(files, None) is not None:
+        output.text("There may be more of the original program's: raise --limit")
+    if count:
+        output.progress("Those of the original program are known by name alone; s3batch import-legacy makes them restorable")
+    return count
 
 
 def _line(entry: Entry) -> str:

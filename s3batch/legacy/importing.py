@@ -11,8 +11,6 @@ A member's full key is the archive's folder and its name in the tar, since the o
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -20,15 +18,14 @@ from enum import StrEnum
 from s3batch.catalogue import manifest as manifest_format
 from s3batch.catalogue.contract import Catalogue, manifest_ref
 from s3batch.catalogue.manifest_source import fetch
+from s3batch.catalogue.remanifest import store_manifest
 from s3batch.legacy.sources import folder, identity
 from s3batch.legacy.tarscan import LeftOut, TarScan
 from s3batch.model import IMPORTED, ArchiveRecord, Member, Reservation
 from s3sync.errors import Permanent
 from s3sync.keys import MAX_KEY_BYTES, printable
-from s3sync.store.checksum import of_fd
-from s3sync.store.contract import ObjectInfo, ObjectRef, ObjectStore, Payload, StorageClass, ThawState
+from s3sync.store.contract import ObjectInfo, ObjectRef, ObjectStore, ThawState
 from s3sync.store.proof import BATCH_MARK
-from s3sync.store.stored import NoLog, store_and_prove
 
 
 class Standing(StrEnum):
@@ -114,7 +111,7 @@ class Importer:
         reservation = self._reservation(info)
         members, left_out, crc64nvme = self._scanned(info)
         record = _record(reservation, info, crc64nvme, len(members))
-        self._store_manifest(reservation, record, members)
+        store_manifest(self._store, record, members)
         self._tell(reservation, record, lambda: iter(members))
         names = {member.key.decode("utf-8", "replace").rpartition("/")[2] for member in members}
         return Imported(len(members), left_out, frozenset(known - names - {""}))
@@ -141,21 +138,6 @@ class Importer:
             wrong = f"came as other bytes than S3 keeps: CRC64NVME {crc64nvme} instead of {info.crc64nvme}"
             raise Permanent(printable(str(info.ref)), wrong, "Import it again")
         return members, tuple(left_out), crc64nvme
-
-    def _store_manifest(self, reservation: Reservation, record: ArchiveRecord, members: list[Member]) -> None:
-        with tempfile.TemporaryFile() as file:
-            manifest_format.write(file, record, members)
-            file.flush()
-            size = os.fstat(file.fileno()).st_size
-            payload = Payload(
-                fd=file.fileno(),
-                size=size,
-                crc64nvme=of_fd(file.fileno(), size).base64(),
-                storage_class=StorageClass.STANDARD,
-                metadata={BATCH_MARK: reservation.id},
-                content_type="application/gzip",
-            )
-            store_and_prove(self._store, reservation.manifest, payload, NoLog())
 
     def _tell(self, reservation: Reservation, record: ArchiveRecord, members: Callable[[], Iterator[Member]]) -> None:
         if self._catalogue.archive(record.ref.bucket, record.ref.key) is None:

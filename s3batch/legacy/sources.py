@@ -41,7 +41,7 @@ class Known:
     def take(self, documents: Iterable[object]) -> None:
         """Take documents in."""
         for document in documents:
-            ref = _archive(document)
+            ref = archive_of(document)
             if ref is None or not isinstance(document, Mapping):
                 self.odd += 1
             else:
@@ -57,6 +57,24 @@ def identity(key: str) -> str | None:
 def folder(key: str) -> str:
     """Return the folder of an archive, with a slash at its end where there is one: its members were dropped there."""
     return key[: len(key) - len(key.rpartition("/")[2])]
+
+
+def archive_of(document: object) -> ObjectRef | None:
+    """Return the archive a document is of: its `url` is the console's address and the key, with nothing encoded."""
+    if not isinstance(document, Mapping):
+        return None
+    bucket, url = document.get("bucket"), document.get("url")
+    if not isinstance(bucket, str) or not isinstance(url, str) or not _BUCKET.fullmatch(bucket):
+        return None
+    key = url.removeprefix(f"{_CONSOLE}{bucket}/")
+    if key == url or identity(key) is None or len(key.encode("utf-8", "replace")) > keys.MAX_KEY_BYTES:
+        return None
+    return ObjectRef(bucket, key)
+
+
+def is_daily(index: str) -> bool:
+    """Tell whether an index is called like one of the original program's."""
+    return _DAILY_INDEX.fullmatch(index) is not None
 
 
 def from_manifests(store: Reads, bucket: str, known: Known) -> None:
@@ -91,7 +109,7 @@ def _daily(cluster: Searches) -> Iterator[str]:
     names = cluster.search("s3-batch-*", body).aggregations.get("names")
     buckets = names.get("buckets", []) if isinstance(names, Mapping) else []
     for one in buckets:
-        if _DAILY_INDEX.fullmatch(str(one["key"])):
+        if is_daily(str(one["key"])):
             yield str(one["key"])
 
 
@@ -113,16 +131,3 @@ def _documents(store: Reads, ref: ObjectRef) -> list[object]:
     except (ValueError, zlib.error, RecursionError) as error:
         raise Permanent(subject, f"is none of the original program: {error}", "Move it away and try again") from error
     return documents
-
-
-def _archive(document: object) -> ObjectRef | None:
-    """Return the archive a document is of: its `url` is the console's address and the key, with nothing encoded."""
-    if not isinstance(document, Mapping):
-        return None
-    bucket, url = document.get("bucket"), document.get("url")
-    if not isinstance(bucket, str) or not isinstance(url, str) or not _BUCKET.fullmatch(bucket):
-        return None
-    key = url.removeprefix(f"{_CONSOLE}{bucket}/")
-    if key == url or identity(key) is None or len(key.encode("utf-8", "replace")) > keys.MAX_KEY_BYTES:
-        return None
-    return ObjectRef(bucket, key)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Protocol
 
 from s3batch.catalogue import template
@@ -38,6 +39,7 @@ def look_at_search(cluster: Cluster) -> Looked:
     yield cluster.subject, Level.OK, f"{server.distribution} {server.number}", ""
     yield from _shape(cluster)
     yield from _tried("reading", "find and restore by it", lambda: _read(cluster))
+    yield from _board(cluster)
     indices = [facts for facts in cluster.indices(template.PATTERN) if wrong_layout(facts) is None]
     if not indices:
         detail = "cannot be tried: there is no index of ours yet"
@@ -48,6 +50,25 @@ def look_at_search(cluster: Cluster) -> Looked:
     yield from _tried("adding fields", "go on after an upgrade", lambda: cluster.put_mapping(newest.name, {}, newest.meta))
     yield from _tried("the alias", "let a month be found", lambda: add_to_alias(cluster, newest.name))
     yield from _tried("writing", "index anything", lambda: _write(cluster, newest))
+
+
+def _board(cluster: Cluster) -> Looked:
+    """Try the rights on the index beside the members' that agents overwrite their cards in."""
+    try:
+        found = cluster.indices(template.REQUESTS_INDEX)
+    except Refused as refused:
+        if refused.status not in _NO_RIGHTS:
+            raise
+        hint = f"Give our user there the rights on {template.REQUESTS_INDEX}; without them the dashboard lacks this host"
+        yield f"right: {template.REQUESTS_INDEX}", Level.WARNING, f"is missing: {refused.wrong}", hint
+        return
+    for facts in found:
+        yield from _tried(facts.name, "show its requests and its lag", partial(_use_board, cluster, facts))
+
+
+def _use_board(cluster: Cluster, index: IndexFacts) -> None:
+    cluster.create_index(index.name)
+    _write(cluster, index)
 
 
 def _shape(cluster: Cluster) -> Looked:

@@ -53,14 +53,15 @@ def main() -> None:
     output = Output(as_json=False)
     with (
         tempfile.TemporaryDirectory(prefix="s3batch-bench-") as folder,
-        _running(Path(folder)) as cluster,
+        node_running(Path(folder)) as cluster,
     ):
         _ask(cluster, args.documents, output)
         _weigh(cluster, args.sample, output)
 
 
 @contextmanager
-def _running(folder: Path) -> Iterator[OpenSearchCluster]:
+def node_running(folder: Path) -> Iterator[OpenSearchCluster]:
+    """Run a node for the length of the block, compiled as for long work."""
     node = Node(SECOND.get(cache_folder(os.environ)), SECOND, folder, compiler=())
     node.start()
     cluster = node.cluster(timeout_seconds=300)
@@ -69,6 +70,12 @@ def _running(folder: Path) -> Iterator[OpenSearchCluster]:
     finally:
         cluster.close()
         node.kill()
+
+
+def some_member(number: int, count: int) -> list[Member]:
+    """Return the members of an archive."""
+    chance = random.Random(number)
+    return [_member(chance, number, ordinal) for ordinal in range(count)]
 
 
 def documents(count: int, index: str) -> Iterator[Document]:

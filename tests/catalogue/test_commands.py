@@ -14,6 +14,7 @@ from s3batch.catalogue.contract import Lookup
 from s3batch.catalogue.sqlite import SqliteCatalogue
 from s3batch.commands import find, ls, rebuild, show
 from s3batch.commands._moments import first_moment, last_moment
+from s3batch.legacy.former import Former
 from s3batch.settings import Where
 from s3sync.errors import Exit, NotFound, Usage
 from s3sync.events import Listener, silent
@@ -44,6 +45,7 @@ class App:
     settings: Settings = field(default_factory=Settings)
     listener: Listener = silent
     fleet: Lookup | None = None
+    former: Former | None = None
 
     def now(self) -> datetime:
         return BEGIN + timedelta(days=10)

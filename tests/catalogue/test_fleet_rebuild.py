@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from s3batch.catalogue.cluster import Json
 from s3batch.catalogue.fleet_rebuild import MonthProgress, MonthRebuild, MonthReport, Wishes, manifests_by_month
 from s3batch.catalogue.opensearch import OpenSearchCluster
 from s3batch.catalogue.rebuild import MANIFESTS
-from s3batch.catalogue.template import ALIAS
+from s3batch.catalogue.template import ALIAS, BUILDING
 from s3sync.errors import Exit
 from s3sync.events import Event, silent
 from s3sync.store.contract import ObjectRef
@@ -137,6 +138,60 @@ def test_broken_off_goes_on(host: World) -> None:
     assert (4, 2 * 40 + 11, True) == (report.resumed, report.documents, report.swapped)
     assert [f"{MONTH}-r20261125t000000", "s3-batch-2026.04"] == names(host)
     assert whole(host)
+
+
+@pytest.mark.parametrize("step", [*(pytest.param(one, marks=pytest.mark.long) for one in (1, 2, 4, 6)), 3, 5])
+def test_dying_while_it_is_swapped(host: World, step: int) -> None:
+    """Whichever step it dies before: everything is found once, what an agent cannot put there waits, the next run ends it."""
+    dying = Dying(host.cluster.reach)
+    dying.left = step
+    with pytest.raises(KeyboardInterrupt):
+        MonthRebuild(host.store, dying, Wishes(stamp="20261125t000000", sleep=shortly)).run(MONTH, lambda: listed(host))
+    dying.close()
+
+    assert whole(host)
+    host.restart()
+    host.archive("between", 7, day=7)
+    behind = host.drain().behind
+    if step == WRITTEN_TO:
+        assert (1, True) == (behind.archives, "put in its place by a rebuild" in str(behind.why))
+    else:
+        assert (0, True) == (behind.archives, whole(host))
+    assert 240 == host.cluster.count(ALIAS, {"prefix": {"key": "b"}}) - (step != WRITTEN_TO) * 7
+    report = rebuilt(host, "20261126t000000")
+    host.settle()
+    host.archive("after", 7, day=8)
+    host.settle()
+
+    assert (True, Exit.DONE) == (report.swapped, report.exit)
+    assert 2 == len(names(host))
+    assert [] == [facts.name for facts in host.cluster.indices("s3-batch-*") if facts.meta.get(BUILDING)]
+    assert whole(host)
+
+
+WRITTEN_TO = 5
+"""Before this step the new index is searched, and the month's name still leads to the old one."""
+
+
+class Dying(OpenSearchCluster):
+    """A way to the cluster that ends before a step: hide, full, the old one's mark, searched, written to, done."""
+
+    left = 0
+
+    def put_mapping(self, target: str, properties: Json, meta: Json) -> None:
+        """Count."""
+        self._step()
+        super().put_mapping(target, properties, meta)
+
+    def update_aliases(self, actions: Sequence[Json]) -> None:
+        """Count."""
+        self._step()
+        super().update_aliases(actions)
+
+    def _step(self) -> None:
+        self.left -= 1
+        if not self.left:
+            raise KeyboardInterrupt
 
 
 def test_what_only_the_old_index_knows_stays(host: World) -> None:

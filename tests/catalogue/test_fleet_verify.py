@@ -26,6 +26,7 @@ from tests.catalogue.examples import BEGIN, stored
 from tests.catalogue.examples import members as made_members
 from tests.catalogue.fleet_world import World, world
 from tests.catalogue.test_commands import Settings
+from tests.test_readme import explained
 
 
 class App:
@@ -174,3 +175,14 @@ def test_inventory_rows(tmp_path: Path) -> None:
         list(objects([tmp_path / "none.csv"], "Bucket, Key", told.append))
     with pytest.raises(Usage, match="does not begin with"):
         list(objects([file], "Key", told.append))
+
+
+def test_the_fields_of_json(host: World) -> None:
+    """Every field that `index rebuild` and `index verify` print with `--json` is explained in docs/formats.md."""
+    spoil(host)
+    host.store.seed(host.archives[1].manifest, b"torn")
+    records = [*said(host, "verify")[1], *said(host, "rebuild")[1]]
+    names = {name for record in records for name in record}
+
+    assert {"finding", "left", "only_in_old", "swapped", "wrong"} < names
+    assert set() == names - explained("index")

@@ -1,4 +1,4 @@
-"""The catalogues that must answer alike: SQLite, and the fleet's index in a real node."""
+"""The catalogues that must answer alike: SQLite, and the fleet's index in a real node of each line."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from tests.catalogue.examples import Addable, opened
 BOTH = [
     "sqlite",
     pytest.param("opensearch", marks=[pytest.mark.slow, pytest.mark.live("opensearch")]),
+    pytest.param("opensearch3", marks=[pytest.mark.long, pytest.mark.live("opensearch3")]),
 ]
 
 
@@ -44,8 +45,8 @@ class IndexedCatalogue(FleetCatalogue):
 @pytest.fixture(params=BOTH)
 def catalogue(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Addable]:
     """Return an empty catalogue of each kind."""
-    if request.param == "opensearch":
-        yield IndexedCatalogue(request.getfixturevalue("opensearch"))
+    if request.param != "sqlite":
+        yield IndexedCatalogue(request.getfixturevalue(request.param))
         return
     with opened(tmp_path) as made:
         yield made

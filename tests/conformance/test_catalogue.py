@@ -254,3 +254,13 @@ def test_buckets(catalogue: Addable) -> None:
         add(catalogue, bucket, members("a"), bucket=bucket)
 
     assert ["ape", "bee", "zoo"] == catalogue.buckets()
+
+
+def test_archives_of_a_bucket(catalogue: Addable) -> None:
+    """Every archive of one bucket is listed with all that is known of it, newest first."""
+    first = add(catalogue, "one", members("a", "b"))
+    second = add(catalogue, "two", members("a"), day=1)
+    add(catalogue, "three", members("a"), bucket="other", day=2)
+
+    assert [second, first] == list(catalogue.archives("bucket"))
+    assert [] == list(catalogue.archives("nobodys"))

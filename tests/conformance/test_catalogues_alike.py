@@ -14,7 +14,6 @@ import pytest
 from s3batch.catalogue.contract import Entry, Lookup, Query
 from s3batch.catalogue.documents import Document, documents_of
 from s3batch.catalogue.fleet_read import DocumentLeftOut
-from s3batch.catalogue.opensearch import OpenSearchCluster
 from s3batch.catalogue.sqlite import SqliteCatalogue
 from s3batch.catalogue.targets import parse, resolve, uri
 from s3batch.catalogue.template import ALIAS
@@ -22,9 +21,9 @@ from s3batch.commands import find, ls, show
 from s3sync.errors import NotFound, Transient
 from tests.catalogue.examples import BEGIN, members, opened, record
 from tests.catalogue.test_commands import Ran
-from tests.conformance.catalogues import IndexedCatalogue
+from tests.conformance.catalogues import BOTH, IndexedCatalogue
 
-pytestmark = [pytest.mark.slow, pytest.mark.live("opensearch")]
+pytestmark = pytest.mark.slow
 
 HOSTILE = [
     b"in/caf\xe9.txt",
@@ -64,11 +63,11 @@ class Twice:
             catalogue.add(record(batch, len(inside), bucket=bucket, day=day), inside)
 
 
-@pytest.fixture
-def twice(tmp_path: Path, opensearch: OpenSearchCluster) -> Iterator[Twice]:
+@pytest.fixture(params=BOTH[1:])
+def twice(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Twice]:
     """Return both, empty."""
     with opened(tmp_path) as local:
-        yield Twice(local, IndexedCatalogue(opensearch))
+        yield Twice(local, IndexedCatalogue(request.getfixturevalue(request.param)))
 
 
 def _hits(catalogue: Lookup, query: Query) -> list[Entry]:

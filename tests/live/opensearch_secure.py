@@ -49,7 +49,7 @@ NOBODY = 65534
 PASSWORD = "agent-Passw0rd-1"
 """Of everybody here."""
 _HASH = "$2y$12$ODx.rsUwYbOf2cRBcs3NnOROcttDAqyad3iEsvT1A2YDIszaBweC2"
-USERS = {"operator": "all_access", "agent": "s3batch_agent", "reader": "s3batch_reader"}
+USERS = {"operator": "all_access", "agent": "s3batch_agent", "keeper": "s3batch_keeper", "reader": "s3batch_reader"}
 """Each user's role."""
 _OURS = ["s3-batch", "s3-batch-*"]
 ROLES = {
@@ -80,12 +80,33 @@ ROLES = {
             },
         ],
     },
+    "s3batch_keeper": {
+        "cluster_permissions": ["cluster:monitor/main", "indices:data/write/bulk"],
+        "index_permissions": [
+            {
+                "index_patterns": _OURS,
+                "allowed_actions": [
+                    "indices:admin/create",
+                    "indices:admin/get",
+                    "indices:admin/mapping/put",
+                    "indices:admin/aliases",
+                    "indices:admin/refresh*",
+                    "indices:admin/settings/update",
+                    "indices:admin/delete",
+                    "indices:data/read/*",
+                    "indices:data/write/index",
+                    "indices:data/write/delete",
+                    "indices:data/write/bulk*",
+                ],
+            },
+        ],
+    },
     "s3batch_reader": {
         "cluster_permissions": ["cluster:monitor/main", "indices:data/write/bulk"],
         "index_permissions": [{"index_patterns": _OURS, "allowed_actions": ["indices:admin/get", "indices:data/read/*"]}],
     },
 }
-"""What an agent needs at least, where somebody else makes the templates; and what a host needs that only finds."""
+"""What is needed at least: by an agent, where somebody else makes the templates; by who rebuilds and mends; to find."""
 
 
 def _get(cache: Path) -> Path:

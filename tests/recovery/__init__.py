@@ -1,0 +1,1 @@
+"""Every recovery of docs/recovery.md, done for real."""
