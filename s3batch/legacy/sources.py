@@ -123,6 +123,13 @@ def _archive(document: object) -> ObjectRef | None:
     if not isinstance(bucket, str) or not isinstance(url, str) or not _BUCKET.fullmatch(bucket):
         return None
     key = url.removeprefix(f"{_CONSOLE}{bucket}/")
-    if key == url or identity(key) is None or len(key.encode("utf-8", "replace")) > keys.MAX_KEY_BYTES:
+    if key == url or identity(key) is None or not _is_key(key):
         return None
     return ObjectRef(bucket, key)
+
+
+def _is_key(text: str) -> bool:
+    try:
+        return len(text.encode("utf-8")) <= keys.MAX_KEY_BYTES
+    except UnicodeEncodeError:  # JSON may hold half a character
+        return False
