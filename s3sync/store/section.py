@@ -43,20 +43,16 @@ class Section:
 
         Raises `Halted` where the work is to stop.
         """
-        if self._stopping():
-            raise Halted
+        self._stop_if_asked()
         left = self._size - self._position
         chunk = os.pread(self._fd, left if count < 0 else min(count, left), self._offset + self._position) if left > 0 else b""
         self._position += len(chunk)
         return chunk
 
     def readinto(self, buffer: memoryview, /) -> int:
-        """Fill `buffer` as far as the section goes and return how far; 0 where the work is to stop.
-
-        So reads awscrt, which over plain http hashes a body before it is sent and prints a stack for whatever is raised in its
-        reading. What it makes of a short body is never sent: sending it is `read`.
-        """
-        left = 0 if self._stopping() else max(0, self._size - self._position)
+        """Fill `buffer` as far as the section goes and return how far. Raises `Halted` where the work is to stop."""
+        self._stop_if_asked()
+        left = max(0, self._size - self._position)
         count = os.preadv(self._fd, [memoryview(buffer)[:left]], self._offset + self._position) if left else 0
         self._position += count
         return count
@@ -70,6 +66,10 @@ class Section:
     def tell(self) -> int:
         """Return the position within the section."""
         return self._position
+
+    def _stop_if_asked(self) -> None:
+        if self._stopping():
+            raise Halted
 
 
 @contextmanager
