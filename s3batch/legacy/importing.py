@@ -164,7 +164,7 @@ def _keyed(member: Member, before: bytes) -> Member | LeftOut:
     """Return the member under its full key, where its name makes one."""
     key = before + member.key
     if not member.key or b"\0" in key or len(key) > MAX_KEY_BYTES:
-        return LeftOut(member.key, "a name that is no key")
+        return LeftOut(member.key[:MAX_KEY_BYTES], "a name that is no key")
     return member._replace(key=key)
 
 

@@ -67,7 +67,7 @@ def archive_of(document: object) -> ObjectRef | None:
     if not isinstance(bucket, str) or not isinstance(url, str) or not _BUCKET.fullmatch(bucket):
         return None
     key = url.removeprefix(f"{_CONSOLE}{bucket}/")
-    if key == url or identity(key) is None or len(key.encode("utf-8", "replace")) > keys.MAX_KEY_BYTES:
+    if key == url or identity(key) is None or not _is_key(key):
         return None
     return ObjectRef(bucket, key)
 
@@ -131,3 +131,10 @@ def _documents(store: Reads, ref: ObjectRef) -> list[object]:
     except (ValueError, zlib.error, RecursionError) as error:
         raise Permanent(subject, f"is none of the original program: {error}", "Move it away and try again") from error
     return documents
+
+
+def _is_key(text: str) -> bool:
+    try:
+        return len(text.encode("utf-8")) <= keys.MAX_KEY_BYTES
+    except UnicodeEncodeError:  # JSON may hold half a character
+        return False

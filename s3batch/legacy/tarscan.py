@@ -22,6 +22,8 @@ MOST_EXTENDED_BYTES = 1 << 20
 """Of one extended header; a name of 1,024 bytes and its fellows need two blocks."""
 MOST_ID = 1 << 32
 _MOST_TEXT = 1024
+_SPARSE = b"GNU.sparse"
+_USED = (b"path", b"size", b"mtime", b"uid", b"gid", b"uname", b"gname")
 _NOTHING = bytes(BLOCK)
 _FILE = (b"0", b"\0", b"7")
 _KINDS = {
@@ -80,7 +82,7 @@ class TarScan:
 
     def _entry(self, header: bytes, kind: bytes, numbers: dict[str, int], said: dict[bytes, bytes]) -> Member | LeftOut:
         name = said.get(b"path") or _name(header)
-        if any(key.startswith(b"GNU.sparse") for key in said):
+        if _SPARSE in said:
             kind = b"S"
         has_bytes = kind in _FILE or kind not in _KINDS or kind == b"S"
         size = _whole(said[b"size"]) if b"size" in said else numbers["size"]
@@ -90,7 +92,7 @@ class TarScan:
             self._take(size, digest.update)
             self._take(-size % BLOCK, lambda _bytes: None)
         if kind not in _FILE or (kind != b"7" and name.endswith(b"/")):
-            return LeftOut(name, _KINDS.get(kind, "a folder" if kind in _FILE else "of a kind that is not known"))
+            return LeftOut(name[:_MOST_TEXT], _KINDS.get(kind, "a folder" if kind in _FILE else "of a kind that is not known"))
         return Member(
             key=name,
             offset=offset,
@@ -162,7 +164,7 @@ def _octal(field: bytes) -> int:
 
 
 def _records(said: bytes) -> dict[bytes, bytes]:
-    """Return the records of a pax header, each `length key=value` and a line's end."""
+    """Return the records of a pax header that are of use, each `length key=value` and a line's end; no others are kept."""
     found: dict[bytes, bytes] = {}
     while said:
         digits, _, _ = said.partition(b" ")
@@ -171,7 +173,8 @@ def _records(said: bytes) -> dict[bytes, bytes]:
         key, equals, value = record[:-1].partition(b"=")
         if length > len(said) or not equals or record[-1:] != b"\n":
             raise ValueError("a pax header is malformed")
-        found[key] = value
+        if key in _USED or key.startswith(_SPARSE):
+            found[key if key in _USED else _SPARSE] = value
         said = said[length:]
     return found
 

@@ -25,7 +25,7 @@ from s3batch.pack.spool import Spool
 from s3batch.pack.unreleased import UnreleasedFiles
 from s3sync.dropzone.release import ReleaseReport
 from s3sync.dropzone.slots import Original
-from s3sync.errors import Failure, Permanent
+from s3sync.errors import Failure, Permanent, Transient
 from s3sync.store.checksum import of_fd
 from s3sync.store.contract import AlreadyThere, Denied, ObjectStore, Payload, StorageClass
 from s3sync.store.proof import BATCH_MARK, Proof, differences, prove
@@ -198,18 +198,31 @@ class Steps:
     def _store_manifest(self, stored: StoredArchive) -> Proof:
         spooled = stored.spooled
         reservation = spooled.reservation
-        path = spooled.folder / COPY
-        members = (entry.member for entry in read_member_list(spooled.member_list))
-        with path.open("wb") as file:
-            manifest_format.write(file, record_of(stored), members)
-            file.flush()
-            os.fsync(file.fileno())
-        with _opened(path) as fd:
+        with _opened(self._rendered(stored)) as fd:
             size = os.fstat(fd).st_size
             mark = ManifestMark(size, of_fd(fd, size).base64())
             self.journal.manifest_rendered(reservation.id, mark)
             payload = _manifest_payload(fd, mark, reservation)
             return store_and_prove(self.store, reservation.manifest, payload, NoLog())
+
+    def _rendered(self, stored: StoredArchive) -> Path:
+        """Write the manifest into the spool, and return where. Raises `Transient` where the spool's disk fails."""
+        spooled = stored.spooled
+        path = spooled.folder / COPY
+        members = (entry.member for entry in read_member_list(spooled.member_list))
+        try:
+            with path.open("wb") as file:
+                manifest_format.write(file, record_of(stored), members)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            # The archive is in S3, so its tar is worth no more than the room it takes, which may be what is lacking.
+            spooled.tar.unlink(missing_ok=True)
+            wrong = f"has a manifest that cannot be written into the spool {self.spool.root}: {error.strerror}"
+            raise Transient(
+                f"batch {spooled.reservation.id}", wrong, "Check the spool's disk and quota; it goes on then"
+            ) from error
+        return path
 
 
 def record_of(stored: StoredArchive) -> ArchiveRecord:

@@ -34,7 +34,7 @@ from s3sync.store.parts import MAX_SINGLE_PUT_BYTES, MIB
 from s3sync.store.s3_errors import STORING, thaw_answer
 from s3sync.store.s3_replies import object_info, said, wrong_range
 from s3sync.store.s3_requests import condition, described, of_version, restore_request
-from s3sync.store.section import Section, Stopping, never, stoppable
+from s3sync.store.section import Section, Stopping, halt_before_sending, never, stoppable
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -67,6 +67,7 @@ class S3Store(ObjectStore):
         Raises `Usage` for settings of AWS or an owner that cannot be.
         """
         self.client = client or connect(connections=upload_threads + SPARE_CONNECTIONS)
+        self.client.meta.events.register("before-send.s3", halt_before_sending)
         demand_owner(self.client, bucket_owner)
         self._part_size = part_size
         self._threshold = min(threshold, MAX_SINGLE_PUT_BYTES)

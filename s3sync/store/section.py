@@ -43,19 +43,27 @@ class Section:
 
         Raises `Halted` where the work is to stop.
         """
-        self._stop_if_asked()
+        self.halt_if_asked()
         left = self._size - self._position
         chunk = os.pread(self._fd, left if count < 0 else min(count, left), self._offset + self._position) if left > 0 else b""
         self._position += len(chunk)
         return chunk
 
     def readinto(self, buffer: memoryview, /) -> int:
-        """Fill `buffer` as far as the section goes and return how far. Raises `Halted` where the work is to stop."""
-        self._stop_if_asked()
-        left = max(0, self._size - self._position)
+        """Fill `buffer` as far as the section goes and return how far; 0 where the work is to stop.
+
+        So reads awscrt, which over plain http hashes a body before it is sent and prints a stack for whatever is raised in its
+        reading. What it makes of a short body is never sent: `halt_before_sending` sees to that.
+        """
+        left = 0 if self._stopping() else max(0, self._size - self._position)
         count = os.preadv(self._fd, [memoryview(buffer)[:left]], self._offset + self._position) if left else 0
         self._position += count
         return count
+
+    def halt_if_asked(self) -> None:
+        """Raise `Halted` where the work is to stop."""
+        if self._stopping():
+            raise Halted
 
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
         """Move within the section and return the new position."""
@@ -67,9 +75,12 @@ class Section:
         """Return the position within the section."""
         return self._position
 
-    def _stop_if_asked(self) -> None:
-        if self._stopping():
-            raise Halted
+
+def halt_before_sending(request: object, **_: object) -> None:
+    """Raise `Halted` before the first byte of a request is sent whose body is to stop. A hook of botocore's, `before-send`."""
+    body = getattr(request, "body", None)
+    if isinstance(body, Section):
+        body.halt_if_asked()
 
 
 @contextmanager

@@ -6,6 +6,7 @@ the names they are found under, and asks the catalogue through the command line.
 
 from __future__ import annotations
 
+import functools
 import gzip
 import hashlib
 import io
@@ -16,10 +17,13 @@ import tarfile
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tests.crash import driver
 from tests.doubles.moto_server import MotoServer
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 BUCKET = "bucket"
 
@@ -35,7 +39,7 @@ class World:
         self.base = base
         self.zone = base / "zone"
         (self.zone / BUCKET).mkdir(parents=True)
-        self.s3 = moto.client()
+        self.s3 = _client(moto)
         self.s3.create_bucket(Bucket=BUCKET)
         self.ever: list[tuple[str, bytes]] = []
         """Every key and content that was ever whole in the drop zone."""
@@ -154,6 +158,12 @@ class World:
                 if _digest(content) in contents:
                     found.append(contents[_digest(content)])
         return found
+
+
+@functools.cache
+def _client(moto: MotoServer) -> S3Client:
+    """Return one client for all worlds of a server: making one takes as long as a short run."""
+    return moto.client()
 
 
 def _digest(content: bytes) -> str:

@@ -82,3 +82,52 @@ def small_ext4(place: Path, image: Path, size_bytes: int, *, inodes: int) -> Ite
         yield
     finally:
         subprocess.run(["umount", "--lazy", str(place)], check=True, capture_output=True)
+
+
+class Quota:
+    """A folder on a btrfs whose quota group may be changed."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        said = subprocess.run(
+            ["btrfs", "inspect-internal", "rootid", str(place)], check=True, capture_output=True, text=True
+        ).stdout
+        self._group = f"0/{said.strip()}"
+
+    def limit(self, size_bytes: int | None) -> None:
+        """Let it hold so many bytes; None: whatever the disk holds. Said at the disk's root: a full folder cannot be told."""
+        limit = "none" if size_bytes is None else str(size_bytes)
+        subprocess.run(["btrfs", "qgroup", "limit", limit, self._group, str(self.place.parent)], check=True)
+
+    def used(self) -> int:
+        """Return the bytes that count."""
+        subprocess.run(["btrfs", "filesystem", "sync", str(self.place)], check=True, capture_output=True)
+        words = ["btrfs", "qgroup", "show", "--raw", "-f", str(self.place)]
+        said = subprocess.run(words, check=True, capture_output=True, text=True).stdout
+        return int(said.splitlines()[-1].split()[1])
+
+
+@contextmanager
+def quota(disk: Path, image: Path) -> Iterator[Quota]:
+    """Mount a btrfs at `disk` and give a folder on it a quota; skip the test where that may not be done.
+
+    Of the quotas Linux knows this is the one that needs nothing beside the filesystem: ext4's wait for a module that many
+    kernels lack, and a kernel's tmpfs and XFS may be built without.
+    """
+    disk.mkdir()
+    if os.geteuid() != 0 or shutil.which("mkfs.btrfs") is None:
+        pytest.skip("a quota takes root and mkfs.btrfs")
+    with image.open("wb") as file:
+        file.truncate(160 << 20)
+    subprocess.run(["mkfs.btrfs", "-q", str(image)], check=True, capture_output=True)
+    done = subprocess.run(["mount", "-o", "loop", str(image), str(disk)], check=False, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"no btrfs can be mounted here: {done.stderr.strip()}")
+    try:
+        place = disk / "place"
+        subprocess.run(["btrfs", "quota", "enable", str(disk)], check=True, capture_output=True)
+        subprocess.run(["btrfs", "subvolume", "create", str(place)], check=True, capture_output=True)
+        place.chmod(0o700)
+        yield Quota(place)
+    finally:
+        subprocess.run(["umount", "--lazy", str(disk)], check=True, capture_output=True)

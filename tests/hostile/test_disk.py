@@ -15,6 +15,7 @@ from typing import NoReturn
 
 import pytest
 
+from s3batch.catalogue import manifest
 from s3batch.pack import build as building
 from s3batch.pack.events import BatchAbandoned, SpoolFull
 from s3batch.pack.planner import Limits
@@ -112,6 +113,26 @@ def _fail_in_build(monkeypatch: pytest.MonkeyPatch, call: str, code: int) -> Non
             return real_build(job)
 
     monkeypatch.setattr("s3batch.pack.workers.InLine.__init__.__defaults__", (build,))
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
+def test_disk_that_is_full_when_the_manifest_is_written(bench: Bench, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    """One line that names the spool; the tar, which is in S3, makes room; the next pass goes on, and pays for nothing again."""
+    bench.drop("file")
+
+    def full(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    with monkeypatch.context() as failing:
+        failing.setattr(manifest, "write", full)
+        (failure,) = bench.run().errors
+    lying, tars = left(bench), list(bench.spool.root.glob("*/archive.tar"))
+    bench.run()
+
+    assert f"cannot be written into the spool {bench.spool.root}: {os.strerror(code)}" in str(failure)
+    assert ({b"bucket/file": b"content"}, []) == (lying, tars)
+    assert ({}, {b"file": 1}) == (left(bench), bench.found())
+    assert 2 == len(bench.store.keys("bucket"))
 
 
 def test_worker_that_cannot_be_started_ends_no_pass(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Whatever bytes come in, only our own family of errors comes out: manifests, settings, lists of names, an index's answers."""
+"""Whatever bytes come in, only our own errors come out: manifests, settings, lists, inventories, an index's answers."""
 
 from __future__ import annotations
 
@@ -6,18 +6,21 @@ import gzip
 import json
 import tomllib
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from s3batch.catalogue import manifest
+from s3batch.catalogue import inventory, manifest
 from s3batch.catalogue.bulks import _answer
 from s3batch.catalogue.index import Answer
 from s3batch.catalogue.opensearch import _item, _reason
 from s3batch.catalogue.sqlite import SqliteCatalogue
 from s3batch.catalogue.targets import parse, resolve
+from s3batch.commands.restore import _listed
 from s3batch.restore.destination import components
 from s3batch.settings import Settings
 from s3sync import keys
@@ -35,6 +38,7 @@ JSON = st.recursive(
 INSIDE = members("a/file", "b/file")
 RECORD = record("batch", len(INSIDE))
 GOOD = manifest.render(RECORD, INSIDE)
+INVENTORY = gzip.compress(b"".join(b'"bucket","a/%d.tar","false"\n' % number for number in range(50)), mtime=0)
 
 
 def _swallow(packed: bytes) -> list[str]:
@@ -119,6 +123,51 @@ def test_any_value_of_any_setting(name: str, value: object) -> None:
         Settings.read(environment={"HOME": "/home/x", Settings.variable(name): str(value)})
 
 
+COLUMNS = "Bucket, Key, IsDeleteMarker"
+
+
+def _rows_of(place: Path, content: bytes) -> list[tuple[str, str]]:
+    """Read an inventory; a `Usage` is an answer too."""
+    place.write_bytes(content)
+    with suppress(Usage):
+        return list(inventory.objects([place], COLUMNS, lambda _event: None))
+    return []
+
+
+@bounded
+@given(content=st.binary(max_size=300))
+@example(b'"b"c,"x\n')
+@example(b"\r\r\n,,\n")
+@example(b'"b","' + b"k" * 200_000)
+@example(b"b," + b"k," * 100_000)
+@example(b"b,%ff%00%1b,\nb,a,true\n")
+def test_any_bytes_as_an_inventory(tmp_path: Path, content: bytes) -> None:
+    """Bytes that are no CSV are refused, packed or not; a row names a bucket and a key, or is passed over."""
+    for place, said in (
+        (tmp_path / "a.csv", content),
+        (tmp_path / "a.csv.gz", gzip.compress(content)),
+        (tmp_path / "b.gz", content),
+    ):
+        for bucket, key in _rows_of(place, said):
+            assert isinstance(bucket, str)
+            assert len(key.encode("utf-8")) <= 3 * 1024
+
+
+@bounded
+@given(place=st.integers(0, len(INVENTORY) - 1), value=st.integers(0, 255), cut=st.booleans())
+def test_a_damaged_inventory(tmp_path: Path, place: int, value: int, cut: bool) -> None:
+    """One byte of a packed inventory changed, or the rest missing: rows, or a refusal, never a traceback."""
+    damaged = INVENTORY[:place] if cut else INVENTORY[:place] + bytes([value]) + INVENTORY[place + 1 :]
+    _rows_of(tmp_path / "a.csv.gz", damaged)
+
+
+@pytest.mark.parametrize("key", ["a b", "a+b", "ü/ß", "a%20b", 'a"b', "a,b"])
+def test_inventories_write_a_space_as_plus(tmp_path: Path, key: str) -> None:
+    """Keys come back as they are in S3, whichever of the two ways a space was written in."""
+    for written in (quote_plus(key, safe="/"), quote(key, safe="/")):
+        assert [("b", key)] == _rows_of(tmp_path / "a.csv", f'"b","{written}","false"\n'.encode())
+
+
 @pytest.fixture(scope="module")
 def catalogue(tmp_path_factory: pytest.TempPathFactory) -> SqliteCatalogue:
     """Return a catalogue with two members."""
@@ -143,6 +192,20 @@ def test_any_line_of_a_restore_list(catalogue: SqliteCatalogue, line: bytes) -> 
     with suppress(Usage):
         found = resolve(catalogue, parse(line.decode("utf-8", "surrogateescape")))
         assert found.entries or found.candidates or found.why
+
+
+@bounded
+@given(content=st.binary(max_size=200))
+@example(b"\xef\xbb\xbfa/file\r\n")
+@example(b"\x00\n\r\r\n")
+@example("a/file\n".encode("utf-16"))
+def test_any_file_as_a_restore_list(catalogue: SqliteCatalogue, tmp_path: Path, content: bytes) -> None:
+    """Every line is a name or a refusal, whatever the file was written with."""
+    place = tmp_path / "list"
+    place.write_bytes(content)
+    for name in _listed(str(place)):
+        with suppress(Usage):
+            assert resolve(catalogue, parse(name)).target.text == name
 
 
 @bounded

@@ -6,6 +6,7 @@ import hashlib
 import io
 import random
 import tarfile
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -119,6 +120,26 @@ def test_hostile_tars_are_refused(data: bytes, words: str) -> None:
     """In a phrase, having taken no more memory than a header may claim."""
     with pytest.raises(ValueError, match=words):
         scanned(data)
+
+
+def test_what_extended_headers_say_beside_the_matter_is_not_kept() -> None:
+    """A tar that is one long row of global headers, each with another record, takes no memory to speak of."""
+    count, size = 64, 256 << 10
+
+    def headers() -> Iterator[bytes]:
+        for number in range(count):
+            body = b" k%03d=" % number
+            said = b"%d" % size + body + b"v" * (size - 6 - len(body) - 1) + b"\n"
+            yield forged(b"%011o\0" % size, b"g") + said
+        yield END
+
+    tracemalloc.start()
+    found = list(TarScan(headers(), count * (512 + size) + len(END)).entries())
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert [] == found
+    assert peak < 8 * size
 
 
 def test_damage_ends_in_a_phrase_and_never_in_a_crash() -> None:
