@@ -155,7 +155,7 @@ class SqliteCatalogue:
             row = db.execute(ARCHIVE_BY_KEY, (bucket, key)).fetchone()
         return None if row is None else record(row)
 
-    def archives(self, since: datetime | None = None) -> Iterator[ArchiveRecord]:
+    def archives_since(self, since: datetime | None = None) -> Iterator[ArchiveRecord]:
         """Yield all archives, or those created since then, in no order that means anything. Beyond the contract."""
         last = -1
         while True:

@@ -100,7 +100,7 @@ def run(args: argparse.Namespace, app: App) -> Exit:
 
 
 def _placed(app: App, buckets: frozenset[str], since: datetime | None) -> Iterator[tuple[int, ObjectRef]]:
-    for record in app.catalogue.archives(since):
+    for record in app.catalogue.archives_since(since):
         if not buckets or record.ref.bucket in buckets:
             yield place_of(record.ref.bucket, record.batch), record.ref
 

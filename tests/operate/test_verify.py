@@ -50,7 +50,7 @@ def kept(store: MemoryStore, catalogue: SqliteCatalogue, batch: str = "one", day
 
 def kinds(store: MemoryStore, catalogue: SqliteCatalogue) -> list[Kind]:
     """Return what is found about all archives."""
-    return [found.kind for looked in verify(store, catalogue, list(catalogue.archives())) for found in looked.findings]
+    return [found.kind for looked in verify(store, catalogue, list(catalogue.archives_since())) for found in looked.findings]
 
 
 def test_an_archive_as_it_should_be(store: MemoryStore, catalogue: SqliteCatalogue) -> None:
@@ -119,7 +119,7 @@ def test_what_is_amiss_is_found(
     made = kept(store, catalogue)
     kept(store, catalogue, "two", day=1)
     spoil(store, made)
-    looked = list(verify(store, catalogue, list(catalogue.archives())))
+    looked = list(verify(store, catalogue, list(catalogue.archives_since())))
     amiss = [each for each in looked if each.findings]
 
     assert [(made, [kind])] == [(each.record, [found.kind for found in each.findings]) for each in amiss]
@@ -143,7 +143,7 @@ def test_what_cannot_be_looked_at_is_not_called_amiss(
     kept(store, catalogue)
     faulty = Faulty(store)
     faulty.on("head").fail(failure)
-    (looked,) = verify(faulty, catalogue, list(catalogue.archives()))
+    (looked,) = verify(faulty, catalogue, list(catalogue.archives_since()))
 
     assert [Kind.UNSEEN] == [found.kind for found in looked.findings]
 
@@ -156,7 +156,7 @@ def test_an_outage_ends_it(store: MemoryStore, catalogue: SqliteCatalogue) -> No
     faulty.on("head").fail(Transient("s3", "is away"), times=AT_ONCE)
 
     with pytest.raises(Transient):
-        list(verify(faulty, catalogue, list(catalogue.archives())))
+        list(verify(faulty, catalogue, list(catalogue.archives_since())))
 
 
 @given(
@@ -222,5 +222,5 @@ def test_all_archives_are_listed(store: MemoryStore, catalogue: SqliteCatalogue,
     monkeypatch.setattr("s3batch.catalogue.sqlite._READ_ROWS", 2)
     made = [kept(store, catalogue, f"b{day}", day=day) for day in range(5)]
 
-    assert made == list(catalogue.archives())
-    assert made[3:] == list(catalogue.archives(BEGIN + timedelta(days=3)))
+    assert made == list(catalogue.archives_since())
+    assert made[3:] == list(catalogue.archives_since(BEGIN + timedelta(days=3)))
