@@ -90,7 +90,7 @@ cloudwatch() {
     mkdir -p "$(dirname $config)"
     sed -e "s|@STACK@|$STACK|g" -e "s|@LOG_GROUP@|$LOG_GROUP|g" "$here/cloudwatch-agent.json" >$config
     /opt/aws/amazon-cloudwatch-agent/bin/amazon-cloudwatch-agent-ctl -a fetch-config -m ec2 -s -c "file:$config"
-    install -m 0755 "$here/measure.sh" /opt/s3batch/measure.sh
+    install -m 0644 "$here/measure.py" /opt/s3batch/measure.py
     sed "s|@STACK@|$STACK|g" "$here/s3batch-measure.service" >/etc/systemd/system/s3batch-measure.service
     install -m 0644 "$here/s3batch-measure.timer" /etc/systemd/system/s3batch-measure.timer
 }

@@ -66,7 +66,7 @@ def test_a_customer_from_nothing(live_parts: LiveParts) -> None:
 def test_what_is_wrong_is_said_before_anything_is_done(words: tuple[str, ...], tmp_path: Path) -> None:
     """A slip of the pen changes nothing: exit code 2 and one line, or the usage."""
     environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "DROP": str(tmp_path), "JAIL": str(tmp_path / "jail")}
-    command = [SAMPLES / "customer.sh", *words, *(["--dry-run"] if len(words) > 1 else [])]
+    command = [str(SAMPLES / "customer.sh"), *words, *(["--dry-run"] if len(words) > 1 else [])]
     ended = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
 
     assert 2 == ended.returncode, ended

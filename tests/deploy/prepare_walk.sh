@@ -1,0 +1,48 @@
+# deploy/host/prepare.sh on a machine that is none: namespaces of its own, and doubles for what belongs to AWS or to the system.
+# Run by test_host.py as root: sh prepare_walk.sh DEPLOY SYSTEM BASE. What was called is in BASE/calls; /etc ends in BASE/etc.
+set -eu
+deploy=$1 system=$2 base=$3
+mkdir -p $base/doubles $base/source/deploy $base/mnt
+mount -t tmpfs walk $base/mnt
+mkdir $base/mnt/upper $base/mnt/scratch
+mount -t overlay walk -o lowerdir=/etc,upperdir=$base/mnt/upper,workdir=$base/mnt/scratch /etc
+for place in /srv /opt /var/lib /root; do mount -t tmpfs -o mode=755 walk $place; done
+mkdir -p /dev/disk && mount -t tmpfs walk /dev/disk
+mkdir -p /dev/disk/by-id /opt/aws/amazon-cloudwatch-agent/bin
+cp -r "$deploy/host" $base/source/deploy/host
+
+double() { # a program that notes how it was called, and does what standard input says
+    { printf '#!/bin/sh\necho "%s $*" >>%s/calls\n' "${1##*/}" $base; cat; } >"$1"
+    chmod +x "$1"
+}
+cd $base/doubles
+for name in mount xfs_growfs apt-get dpkg curl systemctl; do echo ':' | double $base/doubles/$name; done
+[ -z "${BLKID_SAYS:-}" ] || echo "exit $BLKID_SAYS" | double $base/doubles/blkid
+[ "$system" = ubuntu ] || echo ':' | double $base/doubles/dnf
+# The volumes are files: the other machine lets go of the second one at the second try.
+double $base/doubles/aws <<END
+case "\$*" in
+    *attach-volume*vol-0d*) ln -sf $base/drop.img /dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_vol0d ;;
+    *attach-volume*vol-0e*)
+        [ -e $base/asked ] || { touch $base/asked; exit 254; }
+        ln -sf $base/work.img /dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_vol0e ;;
+esac
+END
+echo 'shift; exec mkfs.ext4 -q -F "$@"' | double $base/doubles/mkfs.xfs # a filesystem all the same, for blkid to find
+echo ':' | double $base/doubles/sleep
+echo ':' | double /opt/aws/amazon-cloudwatch-agent/bin/amazon-cloudwatch-agent-ctl
+echo 'mkdir -p /opt/s3batch; getent group drop >/dev/null || groupadd --system drop' | double $base/source/deploy/install.sh
+[ -e $base/drop.img ] || truncate -s 8M $base/drop.img
+truncate -s 8M $base/work.img
+
+export PATH="$base/doubles:/usr/sbin:/usr/bin:/sbin:/bin"
+code=0
+for time in 1 2; do
+    $base/source/deploy/host/prepare.sh || { code=$?; break; }
+    echo "-- again" >>$base/calls
+    echo "S3BATCH_QUIET_PERIOD=2m" >>/etc/s3batch/s3batch.env # somebody's own line
+done
+cp -r /etc/s3batch /etc/fstab /etc/systemd/system/s3batch-measure.service $base/ 2>/dev/null || true
+cp /opt/aws/amazon-cloudwatch-agent/etc/s3batch.json $base/ 2>/dev/null || true
+find /srv -mindepth 2 -printf '%M %g %p\n' >$base/folders
+exit $code
