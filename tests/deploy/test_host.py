@@ -22,6 +22,7 @@ SAID = {
     "STACK": "drop1",
     "INSTANCE": "i-1",
     "ADDRESS": "eipalloc-1",
+    "PUBLIC_ADDRESS": "198.51.100.7",
     "LOG_GROUP": "/s3batch/drop1",
     "DROP_VOLUME": "vol-0d",
     "WORK_VOLUME": "vol-0e",
@@ -68,7 +69,8 @@ def test_a_machine_is_made_ready(tmp_path: Path) -> None:
         call for call in machine.called("aws") if "address" in call
     ]
     assert [f"-q {tmp_path}/drop.img", f"-q {tmp_path}/work.img"] == machine.called("mkfs.xfs")
-    assert ["/srv/drop", "/var/lib/s3batch"] == machine.called("mount")
+    assert ["/srv/drop", "/srv/work", "/var/lib/s3batch"] == machine.called("mount")
+    assert "pasv_address=198.51.100.7" == (tmp_path / "vsftpd.conf").read_text().splitlines()[-1]
     (installed,) = machine.called("install.sh")
     assert re.fullmatch(r"--yes --package \S+/source/deploy/host/\.\./\.\. --drop-servers", installed)
     assert "systemctl restart s3batch.service" == machine.first[-1]
@@ -85,7 +87,7 @@ def test_again_nothing_is_made_anew(tmp_path: Path) -> None:
     fstab = [line for line in (tmp_path / "fstab").read_text().splitlines() if " xfs " in line]
 
     assert [] == [call for call in machine.second if call.startswith("mkfs")]
-    assert ["/srv/drop", "/var/lib/s3batch"] == [line.split()[1] for line in fstab]
+    assert ["/srv/drop", "/srv/work"] == [line.split()[1] for line in fstab]
     assert "2m" == machine.settings()["S3BATCH_QUIET_PERIOD"]
     assert "systemctl restart s3batch.service" in machine.second
 
@@ -129,12 +131,25 @@ def test_alarms_look_where_the_machine_tells(tmp_path: Path) -> None:
     assert {"Stack": "drop1"} == disk["append_dimensions"]
     assert disk["drop_device"], "the device would be a dimension, and has another name on each machine"
     assert told["agent"]["omit_hostname"], "so would the host's name"
-    for name, folder in (("DropZoneFull", "/srv/drop"), ("WorkFull", "/var/lib/s3batch")):
+    for name, folder in (("DropZoneFull", "/srv/drop"), ("WorkFull", "/srv/work")):
         space, metric, dimensions = alarms[name]
         assert (told["metrics"]["namespace"], "disk_used_percent") == (space, metric)
         assert {"Stack", "path", "fstype"} == dimensions.keys()
         assert (folder, "xfs") == (dimensions["path"], dimensions["fstype"])
         assert folder in disk["resources"]
+
+
+@pytest.mark.slow
+@root_only
+def test_another_machine_is_the_same_to_customers(tmp_path: Path) -> None:
+    """Number, password, key and jail of a customer, host keys and settings come back; what was kept is root's alone."""
+    machine = Machine(tmp_path, system="ubuntu", CUSTOMER="yes")
+
+    assert 0 == machine.ended.returncode, machine.ended.stderr
+    assert (tmp_path / "before").read_text() == (tmp_path / "after").read_text()
+    assert "ann drop" in (tmp_path / "after").read_text()
+    assert "700 root\n" == (tmp_path / "host-folder").read_text()
+    assert {0o600} == {path.stat().st_mode & 0o777 for path in (tmp_path / "saved").iterdir()}
 
 
 def _looks(alarm: Resource) -> tuple[str, str, dict[str, object]]:

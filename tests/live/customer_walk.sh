@@ -7,6 +7,7 @@ mkdir -p $work
 mount -t tmpfs walk $work
 mkdir $work/upper $work/scratch
 mount -t overlay walk -o lowerdir=/etc,upperdir=$work/upper,workdir=$work/scratch /etc
+mountpoint -q /etc || { echo "this is the machine's own /etc" >&2; exit 99; }
 for place in /srv /run /var/log; do mount -t tmpfs -o mode=755 walk $place; done
 ip link set lo up
 mkdir -p /srv/drop /run/sshd /run/vsftpd/empty $work/client
