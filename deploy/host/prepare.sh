@@ -8,7 +8,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 
 ATTACH_SECONDS=300
 DROP=/srv/drop
-WORK=/srv/work
+WORK=/srv/s3batch
 STATE=/var/lib/s3batch
 ENV_FILE=/etc/s3batch/s3batch.env
 OURS=/usr/local/lib/s3batch

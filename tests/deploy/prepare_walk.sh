@@ -59,14 +59,14 @@ if [ "${CUSTOMER:-}" ]; then
     rm -f /etc/ssh/ssh_host_*; ssh-keygen -A >/dev/null # those of the other machine are the ones below
     "$customer" add ann --bucket acme-archive --folder in --key $base/key.pub >/dev/null
     echo 'ann:her password' | chpasswd
-    "$keep" save /srv/work/host
+    "$keep" save /srv/s3batch/host
     facts() {
         getent passwd ann; getent shadow ann | cut -d: -f2; cat /etc/ssh/drop-keys/ann /etc/ssh/ssh_host_*.pub; grep ann /etc/fstab
         id -nG ann; cat /etc/s3batch/s3batch.env /etc/rsyslog.d/s3batch-sftp.user-ann.conf; ls -la /srv/jail/ann | tail -n +4 | awk '{ print $1, $NF }'
     }
     facts >$base/before
-    stat -c '%a %U' /srv/work/host >$base/host-folder
-    cp -r /srv/work/host $base/saved
+    stat -c '%a %U' /srv/s3batch/host >$base/host-folder
+    cp -r /srv/s3batch/host $base/saved
     rm -rf /srv/jail
     fresh_etc
     : >$base/calls

@@ -69,7 +69,7 @@ def test_a_machine_is_made_ready(tmp_path: Path) -> None:
         call for call in machine.called("aws") if "address" in call
     ]
     assert [f"-q {tmp_path}/drop.img", f"-q {tmp_path}/work.img"] == machine.called("mkfs.xfs")
-    assert ["/srv/drop", "/srv/work", "/var/lib/s3batch"] == machine.called("mount")
+    assert ["/srv/drop", "/srv/s3batch", "/var/lib/s3batch"] == machine.called("mount")
     assert "pasv_address=198.51.100.7" == (tmp_path / "vsftpd.conf").read_text().splitlines()[-1]
     (installed,) = machine.called("install.sh")
     assert re.fullmatch(r"--yes --package \S+/source/deploy/host/\.\./\.\. --drop-servers", installed)
@@ -87,7 +87,7 @@ def test_again_nothing_is_made_anew(tmp_path: Path) -> None:
     fstab = [line for line in (tmp_path / "fstab").read_text().splitlines() if " xfs " in line]
 
     assert [] == [call for call in machine.second if call.startswith("mkfs")]
-    assert ["/srv/drop", "/srv/work"] == [line.split()[1] for line in fstab]
+    assert ["/srv/drop", "/srv/s3batch"] == [line.split()[1] for line in fstab]
     assert "2m" == machine.settings()["S3BATCH_QUIET_PERIOD"]
     assert "systemctl restart s3batch.service" in machine.second
 
@@ -131,7 +131,7 @@ def test_alarms_look_where_the_machine_tells(tmp_path: Path) -> None:
     assert {"Stack": "drop1"} == disk["append_dimensions"]
     assert disk["drop_device"], "the device would be a dimension, and has another name on each machine"
     assert told["agent"]["omit_hostname"], "so would the host's name"
-    for name, folder in (("DropZoneFull", "/srv/drop"), ("WorkFull", "/srv/work")):
+    for name, folder in (("DropZoneFull", "/srv/drop"), ("WorkFull", "/srv/s3batch")):
         space, metric, dimensions = alarms[name]
         assert (told["metrics"]["namespace"], "disk_used_percent") == (space, metric)
         assert {"Stack", "path", "fstype"} == dimensions.keys()
