@@ -52,13 +52,13 @@ def needed(calls: Iterable[Asked]) -> set[str]:
 
 
 @cache
-def granted(policy: str, *, sids: frozenset[str] | None = None) -> frozenset[str]:
-    """Return the rights in S3 that a policy of the host template gives, by all its statements or those named."""
+def granted(policy: str, *, sids: frozenset[str] | None = None, service: str = "s3") -> frozenset[str]:
+    """Return the rights in a service that a policy of the host template gives, by all its statements or those named."""
     (found,) = [one for one in resources("host") if one.name == policy]
     return frozenset(
         action
         for statement in statements(found)
         if sids is None or statement["Sid"] in sids
         for action in listed(statement["Action"])
-        if action.startswith("s3:")
+        if action.startswith(f"{service}:")
     )

@@ -13,7 +13,7 @@ import boto3
 import pytest
 
 from s3batch.settings import Settings
-from tests.deploy.templates import DEPLOY, Resource, both_branches, read, resources
+from tests.deploy.templates import DEPLOY, Resource, read, resources
 from tests.doubles.moto_server import MotoServer
 from tests.dropzone.zones import root_only
 
@@ -36,14 +36,22 @@ SAID = {
 """What the user data say in the environment."""
 
 
+def _alone() -> list[str]:
+    """Return what gives a program mounts of its own. Skips the test where nobody may mount."""
+    words = ["unshare", "--mount", "--propagation", "private"]
+    if subprocess.run([*words, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("may not mount (CAP_SYS_ADMIN)")
+    return words
+
+
 class Machine:
     """What is left after `prepare.sh` ran."""
 
     def __init__(self, base: Path, *, system: str = "amazon", **changes: str) -> None:
         """Run it twice, with an empty line of somebody's own in between."""
-        names = ["unshare", "--mount", "--propagation", "private", "sh", str(WALK), str(DEPLOY), system, str(base)]
+        command = [*_alone(), "sh", str(WALK), str(DEPLOY), system, str(base)]
         environment = {**os.environ, **SAID, **changes}
-        self.ended = subprocess.run(names, check=False, capture_output=True, text=True, env=environment)
+        self.ended = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
         self.base = base
         first, _, second = (base / "calls").read_text("utf-8").partition("-- again\n")
         self.first, self.second = first.splitlines(), second.splitlines()
@@ -176,14 +184,46 @@ def test_how_long_files_wait_is_measured(tmp_path: Path, moto: MotoServer, monke
     assert [{"Name": name, "Value": "drop1"} for name in dimensions] == metric["Dimensions"]
 
 
-def test_the_first_words_are_shell(tmp_path: Path) -> None:
-    """The user data, their variables filled in, are a script that bash understands, and say all that `prepare.sh` needs."""
+FIRST = """\
+mkdir -p doubles; for place in /opt /var/log /root; do mount -t tmpfs walk $place; done
+printf '%s\\n' '#!/bin/sh' "echo \\"\\$*\\" >>$PWD/calls" '[ "$1 $2" != "s3 cp" ] || cp source.tar.gz "$4"' >doubles/aws
+printf '%s\\n' '#!/bin/sh' 'case "$*" in *instance-id) echo i-1 ;; *) echo token ;; esac' >doubles/curl
+chmod +x doubles/*; PATH=$PWD/doubles:$PATH bash user-data; code=$?; cat /var/log/s3batch-setup.log; exit $code
+"""
+
+
+@pytest.mark.slow
+@root_only
+@pytest.mark.parametrize(("ends", "status"), [(0, "SUCCESS"), (1, "FAILURE")])
+def test_the_stack_is_told_how_it_ended(tmp_path: Path, ends: int, status: str) -> None:
+    """The user data fetch the source, let it prepare the machine, and signal what became of that: once, and nothing else."""
+    prepare = tmp_path / "s3batch" / "deploy" / "host" / "prepare.sh"
+    prepare.parent.mkdir(parents=True)
+    prepare.write_text(f"#!/bin/sh\nenv >{tmp_path}/said\nexit {ends}\n")
+    prepare.chmod(0o755)
+    subprocess.run(["tar", "czf", "source.tar.gz", "s3batch"], check=True, cwd=tmp_path)
+    (tmp_path / "user-data").write_text(_user_data()[1])
+
+    ended = subprocess.run([*_alone(), "sh", "-c", FIRST], check=False, capture_output=True, text=True, cwd=tmp_path)
+
+    assert (ends == 0) == (ended.returncode == 0), ended
+    signals = [call for call in (tmp_path / "calls").read_text().splitlines() if call.startswith("cloudformation")]
+    assert [
+        f"cloudformation signal-resource --stack-name x --logical-resource-id Group --unique-id i-1 --status {status}"
+    ] == signals
+    assert set(SAID) <= {line.partition("=")[0] for line in (tmp_path / "said").read_text().splitlines()}
+
+
+def test_the_first_words_are_shell() -> None:
+    """The user data say all that `prepare.sh` needs, and leave nothing to be filled in but what CloudFormation fills in."""
+    script, _ = _user_data()
+
+    assert set(SAID) == set(re.findall(r"(?:export | )([A-Z_]+)=", script))
+    assert "${!" not in script
+
+
+def _user_data() -> tuple[str, str]:
+    """Return the user data as the template has them, and with something in place of each value."""
     machine = read(DEPLOY / "host.yaml")["Resources"]["Machine"]["Properties"]["LaunchTemplateData"]
     (script, _) = machine["UserData"]["Fn::Base64"]["Fn::Sub"]
-    filled = re.sub(r"\$\{[\w.:]+\}", "x", script)
-    path = tmp_path / "user-data"
-    path.write_text(filled)
-
-    assert "" == subprocess.run(["bash", "-n", path], check=False, capture_output=True, text=True).stderr
-    assert set(SAID) == set(re.findall(r"(?:export | )([A-Z_]+)=", script))
-    assert [] == [branch for branch in both_branches(script) if "${!" in branch]
+    return script, re.sub(r"\$\{[\w.:]+\}", "x", script)

@@ -89,6 +89,8 @@ def test_a_packing_host(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
     assert {"pack", "index", "doctor"} == {call.duty for call in calls}
     assert granted("PackingPolicy") == needed(calls)
+    asked = {f"es:ESHttp{request.method.capitalize()}" for request in index.requests}
+    assert granted("PackingPolicy", service="es") == asked
     assert_conditional(calls)
 
 
