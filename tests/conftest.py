@@ -34,7 +34,7 @@ __all__ = [
     "vsftpd",
 ]
 
-pytest_plugins = ("tests.crash.report", "tests.faults.table", "tests.live.plugin")
+pytest_plugins = ("tests.crash.report", "tests.deploy.plugin", "tests.faults.table", "tests.live.plugin")
 
 FOREIGN = ("AWS_", "S3BATCH_", "S3SYNC_", "XDG_", "ELASTICSEARCH_LOGS_", "RSYSLOG_")
 FOREIGN_NAMES = {

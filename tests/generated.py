@@ -39,6 +39,7 @@ from s3sync.settings import Settings as SyncSettings
 from s3sync.statedb import StateDb
 from s3sync.store.contract import StorageClass, Tier
 from s3sync.transfer import journal as drops
+from tests.deploy import costs
 from tests.goldens import FOLDER as GOLDENS
 from tests.hostile.test_rights import LEFT, RIGHTS, TABLE, TAKEN
 
@@ -261,5 +262,10 @@ PARTS: Mapping[str, tuple[Path, Callable[[], str]]] = {
     "schemas": (FORMATS, _schemas),
     "manifest": (FORMATS, partial(_golden, "manifest-v1.json.gz", "json")),
     "document": (FORMATS, partial(_golden, "document-v1.json", "json")),
+    **{
+        f"cost of {stack.__name__}": (HOUSE / f"docs/deploy/{stack.__name__}.md", stack)
+        for stack in (costs.host, costs.buckets, costs.search, costs.notices)
+    },
+    "sizes of a host": (HOUSE / "docs/deploy/host.md", costs.sizes),
 }
 """Every generated part: the page it stands in, and what writes it."""

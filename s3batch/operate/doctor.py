@@ -159,21 +159,21 @@ class _Examination:
     def _buckets(self, probe: S3Probe) -> Iterator[Finding]:
         """Ask each bucket; what several of them tell alike (the clock) is told once."""
         settings = self._settings
-        restore = Duty.RESTORE in settings.duties
+        restore, packs = Duty.RESTORE in settings.duties, Duty.PACK in settings.duties
         buckets = self._all_buckets()
         told: set[tuple[str, Level]] = set()
         usable = 0
         for bucket in buckets:
-            for finding in _asked(probe, bucket, settings.storage_class, restore=restore):
+            for finding in _asked(probe, bucket, settings.storage_class if packs else None, restore=restore):
                 usable += finding.ok and finding.subject == f"storing into {bucket}"
                 if finding.subject != _CLOCK or (_CLOCK, finding.level) not in told:
                     yield finding
                 told.add((finding.subject, finding.level))
-        if buckets and not usable and not self._patient.only_buckets:
+        if packs and buckets and not usable and not self._patient.only_buckets:
             detail = f"nothing can be stored in {'the only one' if len(buckets) == 1 else f'any of the {len(buckets)}'}"
             yield Finding(group="S3", subject="buckets", level=Level.ERROR, detail=detail, hint="Look at the findings above")
         if settings.manifest_bucket is not None and settings.manifest_bucket not in buckets:
-            yield from _asked(probe, settings.manifest_bucket, StorageClass.STANDARD, restore=False)
+            yield from _asked(probe, settings.manifest_bucket, StorageClass.STANDARD if packs else None, restore=False)
 
     def _all_buckets(self) -> list[str]:
         if self._patient.only_buckets:
@@ -206,6 +206,6 @@ def _raise(error: Exception) -> Looked:
 _CLOCK = "clock"
 
 
-def _asked(probe: S3Probe, bucket: str, storage_class: StorageClass, *, restore: bool) -> Iterator[Finding]:
+def _asked(probe: S3Probe, bucket: str, storage_class: StorageClass | None, *, restore: bool) -> Iterator[Finding]:
     ask = functools.partial(look_store.look_at_bucket, probe, bucket, storage_class=storage_class, restore=restore)
     return examine("S3", f"bucket {bucket}", ask)

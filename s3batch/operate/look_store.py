@@ -18,7 +18,7 @@ def look_at_account(probe: S3Probe) -> Looked:
     yield found.subject, Level.OK if found.ok else Level.ERROR, found.detail, found.hint
 
 
-def look_at_bucket(probe: S3Probe, bucket: str, *, storage_class: StorageClass, restore: bool) -> Looked:
+def look_at_bucket(probe: S3Probe, bucket: str, *, storage_class: StorageClass | None, restore: bool) -> Looked:
     """Ask one bucket."""
     return _as_looked(probe.check_bucket(bucket, storage_class=storage_class, restore=restore))
 

@@ -60,13 +60,15 @@ class S3Probe:
             return _found("credentials", failure)
         return Finding("credentials", True, f"accepted by {endpoint}, which shows {len(buckets)} buckets")
 
-    def check_bucket(self, bucket: str, *, storage_class: StorageClass, restore: bool) -> list[Finding]:
+    def check_bucket(self, bucket: str, *, storage_class: StorageClass | None, restore: bool) -> list[Finding]:
         """Return what is found of `bucket`: reach and owner, clock, rights, lifecycle rules. Raises nothing.
 
-        `storage_class` is the one archives go to; `restore` says whether this host is to thaw and read.
+        `storage_class` is the one this host stores in, None where it stores nothing; `restore` says whether it thaws and reads.
         """
         reached = self._reach(bucket)
-        findings = [*reached, self._begin_and_abort(bucket, storage_class)] if reached[0].ok else reached
+        findings = list(reached)
+        if reached[0].ok and storage_class is not None:
+            findings.append(self._begin_and_abort(bucket, storage_class))
         if reached[0].ok and restore:
             findings.append(self._thaw_nothing(bucket))
         if reached[0].ok:

@@ -88,7 +88,7 @@ class OpenSearchServer:
                 found = {
                     index: made
                     for index, made in self.indices.items()
-                    if fnmatchcase(index, pattern) or pattern in made["aliases"]
+                    if fnmatchcase(index, pattern) or pattern in made.get("aliases", {})
                 }
                 return _json(200, found) if found or "*" in pattern else error(404, "index_not_found_exception")
         return error(405, "method_not_allowed")

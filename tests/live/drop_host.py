@@ -179,6 +179,11 @@ def kill_below(server: psutil.Process, chosen: Callable[[psutil.Process], bool])
     return len(found)
 
 
+def groups() -> list[str]:
+    """Return the groups of the users: what the samples call `drop`."""
+    return [grp.getgrgid(pwd.getpwnam(user.name).pw_gid).gr_name for user in USERS]
+
+
 def free_port() -> int:
     """Return a port of the loopback that nobody listens on now."""
     with socket.socket() as probe:

@@ -51,62 +51,9 @@ PASSWORD = "agent-Passw0rd-1"
 _HASH = "$2y$12$ODx.rsUwYbOf2cRBcs3NnOROcttDAqyad3iEsvT1A2YDIszaBweC2"
 USERS = {"operator": "all_access", "agent": "s3batch_agent", "keeper": "s3batch_keeper", "reader": "s3batch_reader"}
 """Each user's role."""
-_OURS = ["s3-batch", "s3-batch-*"]
-ROLES = {
-    "s3batch_agent": {
-        "cluster_permissions": ["cluster:monitor/main", "indices:data/write/bulk"],
-        "index_permissions": [
-            {
-                "index_patterns": _OURS,
-                "allowed_actions": [
-                    "indices:admin/create",
-                    "indices:admin/get",
-                    "indices:admin/mapping/put",
-                    "indices:admin/aliases",
-                    "indices:admin/refresh*",
-                    "indices:data/read/*",
-                    "indices:data/write/index",
-                    "indices:data/write/bulk*",
-                ],
-            },
-            {
-                "index_patterns": ["s3batch-requests"],
-                "allowed_actions": [
-                    "indices:admin/create",
-                    "indices:admin/get",
-                    "indices:data/write/index",
-                    "indices:data/write/bulk*",
-                ],
-            },
-        ],
-    },
-    "s3batch_keeper": {
-        "cluster_permissions": ["cluster:monitor/main", "indices:data/write/bulk"],
-        "index_permissions": [
-            {
-                "index_patterns": _OURS,
-                "allowed_actions": [
-                    "indices:admin/create",
-                    "indices:admin/get",
-                    "indices:admin/mapping/put",
-                    "indices:admin/aliases",
-                    "indices:admin/refresh*",
-                    "indices:admin/settings/update",
-                    "indices:admin/delete",
-                    "indices:data/read/*",
-                    "indices:data/write/index",
-                    "indices:data/write/delete",
-                    "indices:data/write/bulk*",
-                ],
-            },
-        ],
-    },
-    "s3batch_reader": {
-        "cluster_permissions": ["cluster:monitor/main", "indices:data/write/bulk"],
-        "index_permissions": [{"index_patterns": _OURS, "allowed_actions": ["indices:admin/get", "indices:data/read/*"]}],
-    },
-}
-"""What is needed at least: by an agent, where somebody else makes the templates; by who rebuilds and mends; to find."""
+ROLES = json.loads((Path(__file__).parents[2] / "deploy" / "search" / "roles.json").read_text("utf-8"))
+"""What an agent needs at least, where somebody else makes the templates; who rebuilds and mends; and who only finds. As
+shipped."""
 
 
 def _get(cache: Path) -> Path:

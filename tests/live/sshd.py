@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.live.drop_host import USERS, DropHost, drop_host, free_port, kill_below, listening, look, serving
+from tests.live.drop_host import USERS, DropHost, drop_host, free_port, groups, kill_below, listening, look, serving
 from tests.live.fetch import Part
 
 if TYPE_CHECKING:
@@ -62,7 +62,14 @@ def running(program: Path, host: DropHost) -> Iterator[Sshd]:
         f"Port {port}\nListenAddress 127.0.0.1\nHostKey {base}/host-key\nPidFile none\nUsePAM no\nStrictModes no\n"
         f"AuthorizedKeysFile {base}/user-key.pub\nPasswordAuthentication no\nUseDNS no\n"
         "Subsystem sftp internal-sftp\n"  # as a distribution's own configuration has it
-        + host.sample("sshd-drop.conf", {"s3drop": ",".join(_groups()), "/srv/jail": str(host.jails)})
+        + host.sample(
+            "sshd-drop.conf",
+            {
+                "Group drop": f"Group {','.join(groups())}",
+                "/srv/jail": str(host.jails),
+                "/etc/ssh/drop-keys/%u": f"{base}/user-key.pub",
+            },
+        )
     )
     with ExitStack() as stack:
         stack.enter_context(_rsyslog(host, log))
@@ -75,22 +82,16 @@ def running(program: Path, host: DropHost) -> Iterator[Sshd]:
 @contextmanager
 def _rsyslog(host: DropHost, log: Path) -> Iterator[None]:
     sample = host.sample("rsyslog-sftp.conf", {"/var/log/s3batch-sftp.log": str(log), "/srv/jail": str(host.jails)})
-    first = next(line for line in sample.splitlines() if line.startswith("input("))
-    lines = [first.replace("alice", user.name) for user in USERS]
+    commented = next(line for line in sample.splitlines() if line.startswith("# input("))
+    lines = [commented.removeprefix("# ").replace("alice", user.name) for user in USERS]
     config = host.base / "rsyslog.conf"
     # Beside the machine's own syslog, which keeps its socket.
     text = sample.replace('module(load="imuxsock")', 'module(load="imuxsock" SysSock.Use="off")')
-    config.write_text(text.replace(first, "\n".join(lines)) + "\n")
+    config.write_text(text.replace(commented, "\n".join(lines)) + "\n")
     sockets = [host.jails / user.name / "dev" / "log" for user in USERS]
     words: list[str | Path] = ["rsyslogd", "-n", "-f", config, "-i", host.base / "rsyslog.pid"]
     with serving(words, host.logs / "rsyslogd", ready=lambda: all(each.exists() for each in sockets)):
         yield
-
-
-def _groups() -> list[str]:
-    return [
-        subprocess.run(["id", "-gn", user.name], capture_output=True, check=True, text=True).stdout.strip() for user in USERS
-    ]
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.live.drop_host import SAMPLES, DropHost, free_port, kill_below, listening, look, serving
+from tests.live.drop_host import SAMPLES, DropHost, free_port, groups, kill_below, listening, look, serving
 from tests.live.fetch import Part
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Vsftpd:
 
 @contextmanager
 def running(program: Path, host: DropHost) -> Iterator[Vsftpd]:
-    """Run vsftpd over the jails of `host`. For as long as that lasts it has a PAM service of its own that lets everybody in."""
+    """Run vsftpd over the jails of `host`. It has a PAM service of its own meanwhile, which asks for no password."""
     base, port = host.base, free_port()
     log, xferlog, empty = host.logs / "vsftpd.log", host.logs / "xferlog", base / "empty"
     empty.mkdir(mode=0o555)
@@ -61,7 +61,8 @@ def running(program: Path, host: DropHost) -> Iterator[Vsftpd]:
         host.sample("vsftpd.conf", words)
         + f"listen_port={port}\nlisten_address=127.0.0.1\npasv_address=127.0.0.1\n"  # on the loopback alone
     )
-    pam.write_text("auth required pam_permit.so\naccount required pam_permit.so\n")
+    # The sample's accounts have passwords, and a group of their own; these have none, and several.
+    pam.write_text(host.sample("pam-vsftpd", {"ingroup drop": f"ingroup {':'.join(groups())}", "pam_unix.so": "pam_permit.so"}))
     try:
         with serving(
             [program, config],

@@ -34,8 +34,8 @@ def check(server: HttpServer) -> Iterator[Callable[..., list[Finding]]]:
     client = connect(connections=1)
     probe = S3Probe(client, lambda: datetime.now(UTC))
 
-    def run(bucket: str = "bucket", *, restore: bool = True) -> list[Finding]:
-        return probe.check_bucket(bucket, storage_class=COLD, restore=restore)
+    def run(bucket: str = "bucket", *, restore: bool = True, cold: StorageClass | None = COLD) -> list[Finding]:
+        return probe.check_bucket(bucket, storage_class=cold, restore=restore)
 
     yield run
     client.close()
@@ -75,6 +75,16 @@ def test_a_host_that_is_not_to_thaw_is_not_asked_whether_it_may(
     check(restore=False)
 
     assert "POST restore" not in server.calls()
+
+
+def test_a_host_that_stores_nothing_is_not_asked_whether_it_may(
+    server: HttpServer, check: Callable[..., list[Finding]]
+) -> None:
+    """A host that only restores has no such right, and nothing to complain of."""
+    findings = check(cold=None)
+
+    assert ["HEAD", "POST restore", "GET lifecycle"] == server.calls()
+    assert [] == [finding for finding in findings if not finding.ok]
 
 
 def test_a_bucket_that_is_not_there_is_one_finding(check: Callable[..., list[Finding]]) -> None:
