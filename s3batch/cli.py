@@ -48,6 +48,7 @@ PROGRAM = frontdoor.Program(
         "status",
         "doctor",
         "config",
+        "completion",
     ),
     folders=("folder", "state", "spool"),
     settings=_settings,

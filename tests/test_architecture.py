@@ -36,6 +36,7 @@ ONLY_IMPORTER = {
     "opensearchpy": "s3batch.catalogue.opensearch",
     "psutil": "s3sync.dropzone.writers",
     "pydantic_settings": "s3sync.settings",
+    "shtab": "s3sync.completion",
     "structlog": "s3sync.observe.logs",
     "watchdog": "s3sync.dropzone.watch",
 }

@@ -85,6 +85,7 @@ def test_the_picture_is_of_this_demo(kept: Kept) -> None:
     "line",
     [
         "accept demo-cameras/north/clip-099.mp4.filepart",
+        "completion bash",
         "config show",
         "doctor",
         "find caf",
