@@ -86,13 +86,13 @@ get_python() {
 accounts() {
     getent group drop >/dev/null || run groupadd --system drop
     getent passwd s3batch >/dev/null ||
-        run useradd --system --user-group --home-dir /var/lib/s3batch --no-create-home --shell "$(nologin)" --groups drop s3batch
+        run useradd --system --user-group --home-dir /var/lib/s3batch --no-create-home --shell "$(no_shell)" --groups drop s3batch
     in_group drop || run usermod --append --groups drop s3batch
     # The logs of the upload servers are adm's on Debian, and say which uploads broke off.
     { [ -z "$servers" ] || ! getent group adm >/dev/null || in_group adm; } || run usermod --append --groups adm s3batch
 }
 
-nologin() { command -v nologin || printf '/sbin/nologin\n'; }
+no_shell() { command -v nologin || printf "/sbin/nologin\n"; }
 in_group() { id -nG s3batch 2>/dev/null | tr ' ' '\n' | grep -qx "$1"; }
 
 # folder PATH OWNER:GROUP MODE: made where there is none; one that is there keeps its rights, for somebody may have meant them.
@@ -115,7 +115,9 @@ folders() {
 }
 
 settings() {
-    [ -e $ETC/s3batch.env ] && return
+    shared=$(part_of s3batch.toml)
+    [ -e $ETC/s3batch.toml ] || run install -o root -g root -m 0644 "$shared" $ETC/s3batch.toml
+    [ ! -e $ETC/s3batch.env ] || return 0
     sample=$(part_of s3batch.env)
     run install -o root -g s3batch -m 0640 "$sample" $ETC/s3batch.env
     [ -z "$buckets" ] || run sed -i "s/^#S3BATCH_BUCKETS=.*/S3BATCH_BUCKETS=$(printf '%s' "$buckets" | tr ' ' ',')/" $ETC/s3batch.env
@@ -172,10 +174,10 @@ build() {
     SOURCE_DATE_EPOCH=1577836800 "$work/builder/bin/pip" wheel --quiet --disable-pip-version-check --no-deps --wheel-dir "$work/own" "$1"
 }
 
-# Print the name of the release that a wheel makes: its version, and a digest of the wheel, the extras and the Python.
+# Print the name of the release that a wheel makes: its version, and a digest of all that goes into it.
 name_of_release() {
     version=$(basename "$wheel" | cut -d- -f2)
-    digest=$({ cat "$wheel"; printf '%s' "$extras"; "$(find_python)" -V; } | sha256sum | cut -c1-8)
+    digest=$({ cat "$wheel"; [ -z "$wheels" ] || ls "$wheels"; printf '%s' "$extras"; "$(find_python)" -V; } | sha256sum | cut -c1-8)
     printf '%s-%s\n' "$version" "$digest"
 }
 
@@ -368,7 +370,7 @@ next_steps() {
 s3batch $(basename "$(readlink $OPT)") is installed. Next, unless that is done:
   1. settings: $ETC/s3batch.env; secrets, one a file: $ETC/credentials/
   2. a folder for each bucket: install -d -o root -g drop -m 2775 $DROP/BUCKET
-  3. runuser -u s3batch -- env S3BATCH_FOLDER=$DROP S3BATCH_STATE=/var/lib/s3batch S3BATCH_SPOOL=/var/cache/s3batch/spool $BIN/s3batch doctor
+  3. runuser -u s3batch -- s3batch doctor
   4. systemctl enable --now s3batch.service
 EOF
 }

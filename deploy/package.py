@@ -43,11 +43,19 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Build both into a folder and print their names."""
     parser = argparse.ArgumentParser(description="Build the bundle and the Debian package.")
     parser.add_argument("--into", type=Path, default=HOUSE / "dist", help="folder for what is built (default: dist)")
+    parser.add_argument(
+        "--python", action="append", help=f"only for this Python; may be repeated (default: {', '.join(PYTHONS)})"
+    )
+    parser.add_argument("--only-fetch", type=Path, metavar="FOLDER", help="only fetch the wheels of what is needed into it")
     parser.add_argument("--wheels", type=Path, help="folder with the wheels of what is needed (default: fetch them)")
     args = parser.parse_args(argv)
+    pythons = tuple(args.python or PYTHONS)
+    if args.only_fetch is not None:
+        fetch(args.only_fetch, pythons)
+        return
     args.into.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        staged = stage(Path(folder) / "bundle", args.wheels)
+        staged = stage(Path(folder) / "bundle", args.wheels, pythons)
         made = [bundle(staged, args.into)]
         if shutil.which("dpkg-deb"):
             made.append(debian(staged, Path(folder) / "debian", args.into))
@@ -63,18 +71,17 @@ def version() -> str:
     return found[1]
 
 
-def stage(into: Path, wheels: Path | None) -> Path:
+def stage(into: Path, wheels: Path | None, pythons: Sequence[str]) -> Path:
     """Lay out what a bundle holds in the folder `into`."""
     (into / "wheels").mkdir(parents=True)
     own_wheel(into / "wheels")
     if wheels is None:
-        fetch(into / "wheels")
+        fetch(into / "wheels", pythons)
     else:
         for wheel in sorted(wheels.glob("*.whl")):
             shutil.copy(wheel, into / "wheels")
-    shutil.copy(HOUSE / "deploy" / "install.sh", into)
-    shutil.copy(HOUSE / "deploy" / "s3batch.env", into)
-    shutil.copy(HOUSE / "LICENSE", into)
+    for name in ("deploy/install.sh", "deploy/s3batch.env", "deploy/s3batch.toml", "LICENSE"):
+        shutil.copy(HOUSE / name, into)
     shutil.copytree(HOUSE / "systemd", into / "systemd")
     shutil.copytree(HOUSE / "deploy" / "drop-servers", into / "drop-servers")
     return into
@@ -94,13 +101,13 @@ def own_wheel(into: Path) -> Path:
     return made
 
 
-def fetch(into: Path) -> None:
-    """Fetch the wheels of everything the programs need, for every Python we run on, as Pipfile.lock has them."""
+def fetch(into: Path, pythons: Sequence[str]) -> None:
+    """Fetch the wheels of everything the programs need, for each of `pythons`, as Pipfile.lock has them."""
     locked = json.loads((HOUSE / "Pipfile.lock").read_text("utf-8"))["default"]
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as wanted:
         wanted.writelines(_pinned(name, locked[name]) for name in sorted(needed()))
         wanted.flush()
-        for python in PYTHONS:
+        for python in pythons:
             platforms = [f"--platform=manylinux{glibc}_{platform.machine()}" for glibc in GLIBCS]
             only = ("--only-binary=:all:", "--no-deps", "--require-hashes", f"--python-version={python}", *platforms)
             _pip("download", *only, "--dest", os.fspath(into), "--requirement", wanted.name)
@@ -108,18 +115,18 @@ def fetch(into: Path) -> None:
 
 def needed() -> set[str]:
     """Return the names of all packages that the programs need, directly or not, as installed here."""
-    found: set[str] = set()
-    waiting = [("s3batch", frozenset({"", *EXTRAS}))]
+    found: set[tuple[str, str]] = set()
+    waiting = [("s3batch", extra) for extra in ("", *EXTRAS)]
     while waiting:
-        name, extras = waiting.pop()
+        one = name, extra = waiting.pop()
+        if one in found:
+            continue
+        found.add(one)
         for text in importlib.metadata.requires(name) or ():
             requirement = Requirement(text)
-            if any(requirement.marker is None or requirement.marker.evaluate({"extra": extra}) for extra in extras or {""}):
-                other = _canonical(requirement.name)
-                if other not in found:
-                    found.add(other)
-                    waiting.append((other, frozenset({"", *requirement.extras})))
-    return found - {"s3batch"}
+            if requirement.marker is None or requirement.marker.evaluate({"extra": extra}):
+                waiting += [(_canonical(requirement.name), other) for other in ("", *requirement.extras)]
+    return {name for name, _ in found} - {"s3batch"}
 
 
 def bundle(staged: Path, into: Path) -> Path:

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.live import opensearch, opensearch_secure, sftp_library, sshd, versitygw, vsftpd
+from tests.live import debian, opensearch, opensearch_secure, sftp_library, sshd, versitygw, vsftpd, wheelhouse
 from tests.live.fetch import Part, Unfetched
 
 PARTS: Mapping[str, Part] = {
@@ -34,6 +34,8 @@ PARTS: Mapping[str, Part] = {
         opensearch.PART,
         opensearch.NEWEST,
         opensearch_secure.PART,
+        debian.PART,
+        wheelhouse.PART,
     )
 }
 
