@@ -8,7 +8,7 @@ waiting; it reads on in pieces, and may see an archive that came meanwhile.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from itertools import groupby, zip_longest
 from pathlib import Path
@@ -44,7 +44,8 @@ _NEWEST_FIRST = "a.created DESC, a.batch DESC, m.id DESC"
 ARCHIVE_BY_KEY = f"{ARCHIVE_QUERY} WHERE b.name = ? AND a.key = ?"
 MEMBERS_BY_ID = f"{_MEMBERS} WHERE m.id BETWEEN ? AND ? ORDER BY m.id"
 VERSIONS = f"""{_MEMBERS} JOIN archives a ON a.id = m.archive
-    WHERE m.bucket IN (SELECT id FROM buckets WHERE ?1 IS NULL OR name = ?1) AND m.key = ?2 AND a.created <= ?3
+    WHERE m.bucket IN (SELECT id FROM buckets WHERE :bucket IS NULL OR name = :bucket)
+    AND m.key = :key AND a.created <= :limit
     ORDER BY {_NEWEST_FIRST}"""  # noqa: S608 - constants of ours
 KEY_AFTER_ROWS = """SELECT key FROM members WHERE bucket = (SELECT id FROM buckets WHERE name = ?) AND key >= ? AND key < ?
     ORDER BY key LIMIT 1 OFFSET ?"""
@@ -133,7 +134,8 @@ class SqliteCatalogue:
     def versions(self, key: bytes, bucket: str | None = None, as_of: datetime | None = None) -> list[Entry]:
         """See the contract."""
         with self._db.read() as db:
-            return without_twins(_entries(db, VERSIONS, (bucket, key, _limit(as_of)), Records()))
+            values = {"bucket": bucket, "key": key, "limit": _limit(as_of)}
+            return without_twins(_entries(db, VERSIONS, values, Records()))
 
     def below(
         self, bucket: str, prefix: bytes, as_of: datetime | None = None, *, every_version: bool = False
@@ -205,5 +207,5 @@ def _range(db: Connection, bucket: str, bounds: tuple[bytes, bytes], as_of: date
     return _entries(db, KEYS_BETWEEN, (bucket, *bounds, _limit(as_of)), Records())
 
 
-def _entries(db: Connection, query: str, values: tuple[object, ...], records: Records) -> list[Entry]:
+def _entries(db: Connection, query: str, values: tuple[object, ...] | Mapping[str, object], records: Records) -> list[Entry]:
     return [entry(row, records.get(db, row["archive"])) for row in db.execute(query, values).fetchall()]

@@ -5,8 +5,8 @@ Run once for each version that has a schema of its own, with that version's code
     git worktree add /tmp/that-version COMMIT
     PYTHONPATH=/tmp/that-version .venv/bin/python tests/state/write_state.py tests/state/written/NAME
 
-What it leaves: archives that were released, one archive after OpenSearch went away, a restore request under way, a file
-that could not be removed by s3sync. Each database is copied by VACUUM INTO and packed by gzip, and is then the golden file of its version.
+What it leaves: two archives that were released while OpenSearch was away, and a restore request. Each database is copied by
+VACUUM INTO and packed by gzip, and is then the golden file of its version.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def run(environment: dict[str, str], *words: str) -> None:
     """Run a command of the version in the way, and show what it says."""
     program, *rest = words
     ended = subprocess.run([sys.executable, "-P", "-m", program, *rest], env=environment, check=False)
-    print(f"{' '.join(words)}: {ended.returncode}", file=sys.stderr)
+    sys.stderr.write(f"{' '.join(words)}: {ended.returncode}\n")
 
 
 def keep(database: Path, packed: Path) -> None:
