@@ -46,6 +46,7 @@ PROGRAM = frontdoor.Program(
         "restore",
         "requests",
         "status",
+        "report",
         "doctor",
         "config",
         "completion",

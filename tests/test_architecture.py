@@ -47,6 +47,7 @@ IMPORTERS_OF_PYDANTIC = {"s3batch.settings", "s3sync.settings", "s3sync.values"}
 PURE = {
     "s3batch.catalogue.words",
     "s3batch.model",
+    "s3batch.operate.report",
     "s3batch.pack.names",
     "s3batch.pack.planner",
     "s3batch.restore.cost",

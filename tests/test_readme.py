@@ -18,6 +18,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -94,6 +95,7 @@ def test_the_picture_is_of_this_demo(kept: Kept) -> None:
         "ls s3://demo-invoices/2026/11/05/",
         "plan --once",
         "rebuild --bucket demo-invoices",
+        "report --month {month}",
         "requests",
         "requests show {request}",
         "restore --dry-run --to back s3://demo-invoices/2026/11/01/ s3://demo-invoices/nothing",
@@ -109,7 +111,7 @@ def test_the_fields_of_json(environment: dict[str, str], tmp_path: Path, line: s
     """Every field a command prints with `--json` is explained in its section of docs/formats.md."""
     command = line.split(maxsplit=1)[0]
     explained = set(re.findall(r"`([a-z_0-9]+)`", _section(command)))
-    names = {"request": "", "archive": ""}
+    names = {"request": "", "archive": "", "month": f"{datetime.now(tz=UTC):%Y-%m}"}
     if "{" in line:
         names["request"] = str(_records("requests", environment, tmp_path)[0]["request"])
         found = _records("find müller 0042", environment, tmp_path)[0]

@@ -27,7 +27,7 @@ from s3batch.catalogue.sqlite_rows import (
     record,
 )
 from s3batch.catalogue.sqlite_schema import ROOM, STEPS
-from s3batch.model import ArchiveRecord, Member
+from s3batch.model import ArchiveRecord, Filed, Member
 from s3sync.statedb import StateDb
 from s3sync.times import to_ns
 
@@ -161,6 +161,13 @@ class SqliteCatalogue:
             with self._db.read() as db:
                 rows = db.execute(MEMBERS_BY_ID, (first, min(first + _READ_ROWS, end) - 1)).fetchall()
             yield from (entry(row, archive) for row in rows)
+
+    def filed(self, since: datetime, until: datetime) -> Iterator[Filed]:
+        """Yield the archives created from `since` up to but not at `until`, oldest first. Beyond the contract: for reports."""
+        query = f"{ARCHIVE_QUERY} WHERE a.created >= ? AND a.created < ? ORDER BY a.created, a.batch, b.name"
+        with self._db.read() as db:
+            rows = db.execute(query, (to_ns(since) // 1000, to_ns(until) // 1000)).fetchall()
+        yield from (Filed(record(row), row["content_bytes"]) for row in rows)
 
     def statistics(self) -> dict[str, int]:
         """See the contract. `disk_bytes` counts SQLite's companions too."""
