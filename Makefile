@@ -41,6 +41,9 @@ lock: venv ## renew Pipfile.lock from pyproject.toml, without any trace of where
 man: venv ## write the manual pages into build/man
 	$(PYTHON) -m s3batch.manual --man build/man
 
+pythons: venv ## install and try it on every Python from 3.11 to 3.14 that this machine has
+	$(PYTHON) -m pytest -m long tests/package/test_pythons.py $(ARGS)
+
 package: venv ## build what hosts install, into dist/: a bundle, and a Debian package where dpkg-deb is
 	$(PYTHON) deploy/package.py $(ARGS)
 
