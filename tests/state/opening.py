@@ -1,14 +1,16 @@
-"""Open a state folder with everything that has tables in it; as a program, killed before its Nth SQL statement."""
+"""Open a state folder with everything that has tables in it; as a program, killed before each of its SQL statements."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sqlite3
 import sys
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
+from typing import NoReturn
 
 from s3batch.catalogue.outbox import Outbox
 from s3batch.catalogue.sqlite import SqliteCatalogue
@@ -46,12 +48,28 @@ def open_all(state: Path, *, sync: bool = False) -> None:
 
 
 def main() -> None:
-    """Open the folder of the first argument; die before the statement whose number is the second."""
-    numbers, last = count(1), int(sys.argv[2])
+    """Open copies 1, 2, 3 ... of the first folder that is named, made in the second, each killed one statement later.
+
+    The last copy is the one whose opening comes to its end. One process forks them all: it has imported everything already.
+    """
+    whole, into = Path(sys.argv[1]), Path(sys.argv[2])
+    for number in count(1):
+        state = into / str(number)
+        shutil.copytree(whole, state)
+        child = os.fork()
+        if child == 0:
+            _open_and_die(state, number)
+        _, status = os.waitpid(child, 0)
+        if not os.WIFSIGNALED(status):
+            sys.exit(os.waitstatus_to_exitcode(status))
+
+
+def _open_and_die(state: Path, before: int) -> NoReturn:
+    numbers = count(1)
     connect = statedb._connect
 
     def die_in_time(_statement: str) -> None:
-        if next(numbers) == last:
+        if next(numbers) == before:
             os.kill(os.getpid(), signal.SIGKILL)
 
     def connect_traced(path: Path) -> sqlite3.Connection:
@@ -60,7 +78,8 @@ def main() -> None:
         return connection
 
     statedb._connect = connect_traced
-    open_all(Path(sys.argv[1]))
+    open_all(state)
+    os._exit(0)
 
 
 if __name__ == "__main__":
