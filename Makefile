@@ -5,7 +5,7 @@ JOBS ?= 2
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test test-long check audit bench goldens lock
+.PHONY: help venv demo test test-long check audit bench goldens lock man package pythons
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1  /p' $(MAKEFILE_LIST) | while read -r name text; do printf '  %-9s %s\n' "$$name" "$$text"; done
@@ -37,6 +37,15 @@ lock: venv ## renew Pipfile.lock from pyproject.toml, without any trace of where
 	@[ -x .tools/bin/pipenv ] || { rm -f .venv/.made-from; deploy/bootstrap.sh; }
 	PIPENV_VENV_IN_PROJECT=1 PIPENV_IGNORE_VIRTUALENVS=1 .tools/bin/pipenv lock
 	$(PYTHON) deploy/lock.py
+
+man: venv ## write the manual pages into build/man
+	$(PYTHON) -m s3batch.manual --man build/man
+
+pythons: venv ## install and try it on every Python from 3.11 to 3.14 that this machine has
+	$(PYTHON) -m pytest -m long tests/package/test_pythons.py $(ARGS)
+
+package: venv ## build what hosts install, into dist/: a bundle, and a Debian package where dpkg-deb is
+	$(PYTHON) deploy/package.py $(ARGS)
 
 venv: .venv/.made-from ## make .venv/ from Pipfile.lock
 

@@ -185,3 +185,11 @@ class ArchiveRecord:
     tool: str
     manifest: ObjectRef
     members: int
+
+
+@dataclass(frozen=True, slots=True)
+class Filed:
+    """One archive as a catalogue has it; `content_bytes` are its members' together."""
+
+    record: ArchiveRecord
+    content_bytes: int

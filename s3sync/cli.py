@@ -31,7 +31,7 @@ PROGRAM = frontdoor.Program(
     summary="Upload finished files of a drop zone to S3, one object a file, and remove the originals once that is proved.",
     # In the order people read them; each is a module in s3sync/commands, imported only when it is
     # chosen (and by --help); whoever writes the module adds its name here.
-    commands=("run", "why", "status", "notify", "config"),
+    commands=("run", "why", "status", "notify", "config", "completion"),
     folders=("folder", "state"),
     settings=_settings,
     open_app=_open_app,

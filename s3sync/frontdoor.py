@@ -64,7 +64,7 @@ class Program:
     commands: tuple[str, ...]
     folders: tuple[str, ...]
     """Settings that are folders and common enough to have a flag of their own."""
-    settings_only: frozenset[str] = frozenset({"config"})
+    settings_only: frozenset[str] = frozenset({"config", "completion"})
     """Commands that answer from the settings alone, so that they work where nothing else does."""
     settings: Callable[[], type[CommonSettings]]
     open_app: Callable[[CommonSettings, Output], AbstractContextManager[object]]
@@ -112,18 +112,36 @@ def _guarded(program: Program, argv: Sequence[str], environment: Environment) ->
 
 def _run(program: Program, argv: Sequence[str], environment: Environment) -> Exit:
     args = _first_parser(program).parse_args(argv)
-    command = program.command(args.command)
+    command_parser(program, args.command).parse_args(args.rest, args)
+    return _run_command(program, program.command(args.command), args, environment)
+
+
+def command_parser(program: Program, name: str) -> argparse.ArgumentParser:
+    """Return the parser of one command, which takes what follows its name."""
+    command = program.command(name)
     parser = argparse.ArgumentParser(
-        prog=f"{program.name} {args.command}",
-        description=_full_sentence(command.HELP),
+        prog=f"{program.name} {name}",
+        description=full_sentence(command.HELP),
         epilog=command.EPILOG,
-        parents=[_common_flags(program)],
+        parents=[common_flags(program)],
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     command.setup(parser)
-    parser.parse_args(args.rest, args)
-    return _run_command(program, command, args, environment)
+    return parser
+
+
+def whole_parser(program: Program) -> argparse.ArgumentParser:
+    """Return a parser that knows every command at once: slow to make, and what completion is written from."""
+    parser = argparse.ArgumentParser(
+        prog=program.name, description=program.summary, parents=[common_flags(program)], allow_abbrev=False
+    )
+    parser.add_argument("--version", action="version", version=__version__, help="print the version and exit")
+    commands = parser.add_subparsers(dest="command")
+    for name in program.commands:
+        command = program.command(name)
+        command.setup(commands.add_parser(name, help=full_sentence(command.HELP), parents=[common_flags(program)]))
+    return parser
 
 
 def _run_command(program: Program, command: Command, args: argparse.Namespace, environment: Environment) -> Exit:
@@ -194,7 +212,7 @@ def _first_parser(program: Program) -> argparse.ArgumentParser:
         program,
         prog=program.name,
         usage="%(prog)s [flags] COMMAND ...",
-        parents=[_common_flags(program)],
+        parents=[common_flags(program)],
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -215,14 +233,15 @@ class _FirstParser(argparse.ArgumentParser):
     def format_help(self) -> str:
         """Return the help, with what each command is for and what the exit codes mean."""
         width = max(map(len, self._program.commands))
-        commands = [f"  {name:<{width}}  {_full_sentence(self._program.command(name).HELP)}" for name in self._program.commands]
+        commands = [f"  {name:<{width}}  {full_sentence(self._program.command(name).HELP)}" for name in self._program.commands]
         codes = [f"  {code:>3}  {meaning}" for code, meaning in EXIT_MEANINGS.items()]
         self.description = "\n".join([self._program.summary, "", "commands:", *commands])
         self.epilog = "\n".join(["exit codes:", *codes, "", f"`{self.prog} COMMAND --help` says more and shows examples."])
         return super().format_help()
 
 
-def _common_flags(program: Program) -> argparse.ArgumentParser:
+def common_flags(program: Program) -> argparse.ArgumentParser:
+    """Return a parser of the flags that every command takes."""
     flags = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS, allow_abbrev=False)
     group = flags.add_argument_group("flags of every command")
     group.add_argument("--config", metavar="FILE", help=f"settings file (default: {program.settings_file}, if there is one)")
@@ -234,7 +253,8 @@ def _common_flags(program: Program) -> argparse.ArgumentParser:
     return flags
 
 
-def _full_sentence(text: str) -> str:
+def full_sentence(text: str) -> str:
+    """Return `text` with a capital and a full stop."""
     return text[:1].upper() + text[1:].removesuffix(".") + "."
 
 

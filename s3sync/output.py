@@ -38,6 +38,12 @@ class Output:
         """Write a line for people."""
         print(printable(line), file=self._stderr if self.as_json else self._stdout)
 
+    def document(self, about: Mapping[str, object], content: str, *, called: str) -> None:
+        """Write a text of our own making that another program reads: as it is, or as the field `called` of one record."""
+        self.record({**about, called: content})
+        if not self.as_json:
+            print(content, file=self._stdout)
+
     def progress(self, line: str) -> None:
         """Write a line that says how far something is, never mixed with answers."""
         print(printable(line), file=self._stderr, flush=True)

@@ -1,9 +1,10 @@
 """The state database: one SQLite file, several rooms, one writer at a time.
 
 What `write` has returned from is on the disk for good (WAL with synchronous=FULL: a power cut takes back nothing that was
-committed). Each room numbers its own migrations, and each step is applied together with its record in one transaction, so a
-kill at any instant leaves either the old schema or the new one. A file with a newer schema than this program knows is refused
-rather than guessed at.
+committed). Each room numbers its own migrations, and the steps that a file lacks are applied together with their record in one
+transaction, so a kill at any instant leaves either the old schema or the new one. Before tables that hold something are
+changed, a copy of the file is kept beside it, for whoever has to go back. A file with a newer schema than this program knows is
+refused rather than guessed at.
 
 One connection a `StateDb`, guarded by a lock, so threads may share it; other processes open the same file for themselves and
 SQLite keeps them apart, waiting up to ten seconds for each other.
@@ -21,7 +22,7 @@ import stat
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -75,30 +76,46 @@ class StateDb:
             return cls(path, _connect(path))
 
     def migrate(self, room: str, steps: Sequence[str]) -> None:
-        """Apply those of the room's `steps` (SQL scripts, in order) that this file lacks, each in a transaction of its own.
+        """Apply those of the room's `steps` (SQL scripts, in order) that this file lacks, all of them or none.
 
-        Raises `Preflight` where the file has more steps than these: a newer program has been here.
+        Where the room has tables already, the file is copied first, to its name with the room and its old version behind:
+        `journal.db.pack-1`. Raises `Preflight` where the file has more steps than these (a newer program has been here), and
+        what `write` raises, also where there is no space for the copy.
         """
         with self.write() as db:
             db.execute(_RECORD)
-        for number, script in enumerate(steps, start=1):
-            self._apply(room, number, script)
-        with self.read() as db:
             present = _steps_present(db, room)
-        if present > len(steps):
-            raise Preflight(
-                str(self.path),
-                f"its {room} schema is version {present}, this program knows versions up to {len(steps)}",
-                "Run the newer program that wrote it",
-            )
+            if present > len(steps):
+                raise Preflight(
+                    str(self.path),
+                    f"its {room} schema is version {present}, this program knows versions up to {len(steps)}",
+                    "Run the newer program that wrote it",
+                )
+            if 0 < present < len(steps):
+                self.keep_copy(f"{room}-{present}")
+            for number, script in enumerate(steps[present:], start=present + 1):
+                for statement in statements(script):
+                    db.execute(statement)
+                db.execute("INSERT INTO migrations (room, number) VALUES (?, ?)", (room, number))
 
-    def _apply(self, room: str, number: int, script: str) -> None:
-        with self.write() as db:
-            if _steps_present(db, room) >= number:
-                return
-            for statement in _statements(script):
-                db.execute(statement)
-            db.execute("INSERT INTO migrations (room, number) VALUES (?, ?)", (room, number))
+    def keep_copy(self, version: str) -> None:
+        """Copy the file to its name with `version` behind, durably. Called within `write`, so that nobody writes meanwhile.
+
+        What is copied is what was committed before, read by a connection of its own: SQLite lets nobody copy from one that
+        writes. An older copy of that name is replaced: it is of the same version, and this one knows more.
+        """
+        kept = self.path.with_name(f"{self.path.name}.{version}")
+        descriptor, beside = tempfile.mkstemp(prefix=f".{kept.name}.", dir=kept.parent)
+        try:
+            with closing(_connect(self.path)) as reader, closing(sqlite3.connect(beside)) as copy:
+                reader.backup(copy)
+            os.fsync(descriptor)
+            os.replace(beside, kept)
+            _sync_folder(kept.parent)
+        finally:
+            os.close(descriptor)
+            with suppress(FileNotFoundError):
+                os.unlink(beside)
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
@@ -164,7 +181,11 @@ def _link_into_place(beside: str, path: Path) -> None:
         os.link(beside, path)
     except FileExistsError:
         return  # somebody else was a moment faster, and theirs is as good
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(path: Path) -> None:
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(folder)
     finally:
@@ -198,7 +219,7 @@ def _steps_present(db: sqlite3.Connection, room: str) -> int:
     return int(found)
 
 
-def _statements(script: str) -> Iterator[str]:
+def statements(script: str) -> Iterator[str]:
     """Yield the script's statements one by one: `executescript` would commit in between."""
     statement = ""
     for piece in script.split(";"):

@@ -38,6 +38,7 @@ ONLY_IMPORTER = {
     "prometheus_client": "s3sync.observe.prometheus",
     "psutil": "s3sync.dropzone.writers",
     "pydantic_settings": "s3sync.settings",
+    "shtab": "s3sync.completion",
     "structlog": "s3sync.observe.logs",
     "watchdog": "s3sync.dropzone.watch",
 }
@@ -48,6 +49,7 @@ IMPORTERS_OF_PYDANTIC = {"s3batch.settings", "s3sync.settings", "s3sync.values"}
 PURE = {
     "s3batch.catalogue.words",
     "s3batch.model",
+    "s3batch.operate.report",
     "s3batch.pack.names",
     "s3batch.pack.planner",
     "s3batch.restore.cost",

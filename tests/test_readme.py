@@ -18,6 +18,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -85,6 +86,7 @@ def test_the_picture_is_of_this_demo(kept: Kept) -> None:
     "line",
     [
         "accept demo-cameras/north/clip-099.mp4.filepart",
+        "completion bash",
         "config show",
         "doctor",
         "find caf",
@@ -95,6 +97,7 @@ def test_the_picture_is_of_this_demo(kept: Kept) -> None:
         "plan --once",
         "manifests --dry-run",
         "rebuild --bucket demo-invoices",
+        "report --month {month}",
         "requests",
         "requests show {request}",
         "restore --dry-run --to back s3://demo-invoices/2026/11/01/ s3://demo-invoices/nothing",
@@ -110,7 +113,7 @@ def test_the_picture_is_of_this_demo(kept: Kept) -> None:
 def test_the_fields_of_json(environment: dict[str, str], tmp_path: Path, line: str) -> None:
     """Every field a command prints with `--json` is explained in its section of docs/formats.md."""
     command = line.split(maxsplit=1)[0]
-    names = {"request": "", "archive": ""}
+    names = {"request": "", "archive": "", "month": f"{datetime.now(tz=UTC):%Y-%m}"}
     if "{" in line:
         names["request"] = str(_records("requests", environment, tmp_path)[0]["request"])
         found = _records("find müller 0042", environment, tmp_path)[0]

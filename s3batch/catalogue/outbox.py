@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from sqlite3 import Connection, Row
 
-from s3batch.catalogue.documents import index_of
+from s3batch.catalogue.documents import INDEX_PREFIX, index_of
 from s3batch.model import Reservation
-from s3sync.statedb import StateDb
+from s3sync.statedb import StateDb, statements
 from s3sync.store.contract import ObjectRef
 from s3sync.times import from_ns, to_ns
 
@@ -145,8 +145,28 @@ def enqueue(connection: Connection, reservation: Reservation) -> None:
     )
 
 
+_TRIAL = (
+    "ALTER TABLE outbox RENAME TO outbox_trial",
+    "DROP INDEX outbox_by_age",
+    "DROP TABLE outbox_set_aside",
+    *statements(_FIRST),
+    """INSERT INTO outbox (batch, bucket, archive, manifest_bucket, manifest_key, goes_to, created)
+    SELECT o.batch, o.bucket, o.archive, b.manifest_bucket, b.manifest_key, :prefix || substr(b.created, 1, 4) || '.'
+    || substr(b.created, 6, 2), o.created FROM outbox_trial o JOIN batches b ON b.id = o.batch""",
+    "DROP TABLE outbox_trial",
+)
+"""From the tables of the first days, which called themselves version 1 too: what waits is sent again from its beginning, and
+what was set aside is not kept, for the index has another layout since and may take it."""
+
+
 def prepare(db: StateDb) -> None:
     """Bring the outbox's tables in `db` up to date: needed before `enqueue`, also where nothing is ever drained."""
+    with db.write() as connection:
+        columns = {row["name"] for row in connection.execute("SELECT name FROM pragma_table_info('outbox')")}
+        if columns and "goes_to" not in columns:
+            db.keep_copy("outbox-0")
+            for statement in _TRIAL:
+                connection.execute(statement, {"prefix": INDEX_PREFIX} if ":prefix" in statement else {})
     db.migrate(ROOM, STEPS)
 
 

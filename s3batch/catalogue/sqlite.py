@@ -8,7 +8,7 @@ waiting; it reads on in pieces, and may see an archive that came meanwhile.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from itertools import groupby, zip_longest
 from pathlib import Path
@@ -27,7 +27,7 @@ from s3batch.catalogue.sqlite_rows import (
     record,
 )
 from s3batch.catalogue.sqlite_schema import ROOM, STEPS
-from s3batch.model import ArchiveRecord, Member
+from s3batch.model import ArchiveRecord, Filed, Member
 from s3sync.statedb import StateDb
 from s3sync.times import to_ns
 
@@ -45,7 +45,8 @@ ARCHIVES_AFTER = f"{ARCHIVE_QUERY} WHERE a.id > ? AND a.created >= ? ORDER BY a.
 ARCHIVE_BY_KEY = f"{ARCHIVE_QUERY} WHERE b.name = ? AND a.key = ?"
 MEMBERS_BY_ID = f"{_MEMBERS} WHERE m.id BETWEEN ? AND ? ORDER BY m.id"
 VERSIONS = f"""{_MEMBERS} JOIN archives a ON a.id = m.archive
-    WHERE m.bucket IN (SELECT id FROM buckets WHERE ?1 IS NULL OR name = ?1) AND m.key = ?2 AND a.created <= ?3
+    WHERE m.bucket IN (SELECT id FROM buckets WHERE :bucket IS NULL OR name = :bucket)
+    AND m.key = :key AND a.created <= :limit
     ORDER BY {_NEWEST_FIRST}"""  # noqa: S608 - constants of ours
 KEY_AFTER_ROWS = """SELECT key FROM members WHERE bucket = (SELECT id FROM buckets WHERE name = ?) AND key >= ? AND key < ?
     ORDER BY key LIMIT 1 OFFSET ?"""
@@ -140,7 +141,8 @@ class SqliteCatalogue:
     def versions(self, key: bytes, bucket: str | None = None, as_of: datetime | None = None) -> list[Entry]:
         """See the contract."""
         with self._db.read() as db:
-            return without_twins(_entries(db, VERSIONS, (bucket, key, _limit(as_of)), Records()))
+            values = {"bucket": bucket, "key": key, "limit": _limit(as_of)}
+            return without_twins(_entries(db, VERSIONS, values, Records()))
 
     def below(
         self, bucket: str, prefix: bytes, as_of: datetime | None = None, *, every_version: bool = False
@@ -177,6 +179,13 @@ class SqliteCatalogue:
             with self._db.read() as db:
                 rows = db.execute(MEMBERS_BY_ID, (first, min(first + _READ_ROWS, end) - 1)).fetchall()
             yield from (entry(row, archive) for row in rows)
+
+    def filed(self, since: datetime, until: datetime) -> Iterator[Filed]:
+        """Yield the archives created from `since` up to but not at `until`, oldest first. Beyond the contract: for reports."""
+        query = f"{ARCHIVE_QUERY} WHERE a.created >= ? AND a.created < ? ORDER BY a.created, a.batch, b.name"
+        with self._db.read() as db:
+            rows = db.execute(query, (to_ns(since) // 1000, to_ns(until) // 1000)).fetchall()
+        yield from (Filed(record(row), row["content_bytes"]) for row in rows)
 
     def statistics(self) -> dict[str, int]:
         """See the contract. `disk_bytes` counts SQLite's companions too."""
@@ -223,5 +232,5 @@ def _range(db: Connection, bucket: str, bounds: tuple[bytes, bytes], as_of: date
     return _entries(db, KEYS_BETWEEN, (bucket, *bounds, _limit(as_of)), Records())
 
 
-def _entries(db: Connection, query: str, values: tuple[object, ...], records: Records) -> list[Entry]:
+def _entries(db: Connection, query: str, values: tuple[object, ...] | Mapping[str, object], records: Records) -> list[Entry]:
     return [entry(row, records.get(db, row["archive"])) for row in db.execute(query, values).fetchall()]

@@ -134,7 +134,7 @@ class _Sums:
         self.members += members
         self.bytes += content
         self.archive_bytes += batch.planned_bytes
-        self.parts += _parts(batch.planned_bytes, self.shipping.part_size)
+        self.parts += parts_of(batch.planned_bytes, self.shipping.part_size)
         self.gauge.add(batch)
         return PlannedArchive(
             bucket=batch.bucket,
@@ -177,6 +177,6 @@ class _Sums:
         )
 
 
-def _parts(size: int, part_size: int) -> int:
+def parts_of(size: int, part_size: int) -> int:
     """Return how many parts an archive is uploaded in; 0 for a single request."""
     return 0 if size < part_size else -(-size // part_size_for(size, part_size))

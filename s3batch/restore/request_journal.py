@@ -75,9 +75,9 @@ class Requests:
                 (rfc3339(now), request_id, before),
             )
             db.execute(
-                """UPDATE thaws SET next_check = ?1 WHERE state = 'lapsed' AND next_check > ?1 AND id IN
-                   (SELECT thaw FROM parts WHERE request = ?2 AND state = ?3)""",
-                (rfc3339(now), request_id, State.EXPIRED),
+                """UPDATE thaws SET next_check = :now WHERE state = 'lapsed' AND next_check > :now AND id IN
+                   (SELECT thaw FROM parts WHERE request = :request AND state = :expired)""",
+                {"now": rfc3339(now), "request": request_id, "expired": State.EXPIRED},
             )
 
     def cancel(self, request_id: str, uid: int) -> int:
@@ -114,10 +114,10 @@ class Requests:
         """Return when the next thawed part is due, of all that the agent delivers or of one request; None without any."""
         query = """
           SELECT MIN(p.next_try) AS due FROM parts p JOIN requests r ON r.id = p.request
-          WHERE p.state = ? AND CASE WHEN ?2 IS NULL THEN r.deliverer = 'agent' ELSE p.request = ?2 END
+          WHERE p.state = :thawed AND CASE WHEN :request IS NULL THEN r.deliverer = 'agent' ELSE p.request = :request END
         """
         with self._db.read() as db:
-            due = db.execute(query, (State.THAWED, request_id)).fetchone()["due"]
+            due = db.execute(query, {"thawed": State.THAWED, "request": request_id}).fetchone()["due"]
         return None if due is None else parse_utc(due)
 
     def delivered(self, places: Mapping[int, str]) -> int:

@@ -40,21 +40,22 @@ class Thaws:
     def due(self, now: datetime, limit: int, *, request_id: str | None = None) -> list[Thaw]:
         """Return at most `limit` archives to look at now, of all requests or those one request wants, longest due first."""
         query = """
-          SELECT * FROM thaws t WHERE next_check <= ?1
-          AND EXISTS (SELECT 1 FROM open_parts p WHERE p.thaw = t.id AND (?2 IS NULL OR p.request = ?2))
-          ORDER BY next_check, id LIMIT ?3
+          SELECT * FROM thaws t WHERE next_check <= :now
+          AND EXISTS (SELECT 1 FROM open_parts p WHERE p.thaw = t.id AND (:request IS NULL OR p.request = :request))
+          ORDER BY next_check, id LIMIT :most
         """
         with self._db.read() as db:
-            return [_thaw(row) for row in db.execute(query, (rfc3339(now), request_id, limit)).fetchall()]
+            values = {"now": rfc3339(now), "request": request_id, "most": limit}
+            return [_thaw(row) for row in db.execute(query, values).fetchall()]
 
     def next_check(self, *, request_id: str | None = None) -> datetime | None:
         """Return when the next archive is to be looked at, of all requests or of one; None without any."""
         query = """
           SELECT MIN(next_check) AS due FROM thaws t
-          WHERE EXISTS (SELECT 1 FROM open_parts p WHERE p.thaw = t.id AND (?1 IS NULL OR p.request = ?1))
+          WHERE EXISTS (SELECT 1 FROM open_parts p WHERE p.thaw = t.id AND (:request IS NULL OR p.request = :request))
         """
         with self._db.read() as db:
-            due = db.execute(query, (request_id,)).fetchone()["due"]
+            due = db.execute(query, {"request": request_id}).fetchone()["due"]
         return None if due is None else parse_utc(due)
 
     def of_request(self, request_id: str) -> list[Thaw]:
@@ -80,12 +81,13 @@ class Thaws:
     def wish(self, thaw: Thaw, now: datetime) -> Wish | None:
         """Return what the unfinished requests want of this archive together, None where nobody wants it any more."""
         query = """
-          SELECT MAX(r.tier = ?2) AS fast, MAX(r.days) AS days, MAX(r.deliverer = ?3 OR r.attended >= ?4) AS attended
-          FROM requests r WHERE r.id IN (SELECT request FROM open_parts WHERE thaw = ?1)
+          SELECT MAX(r.tier = :fast) AS fast, MAX(r.days) AS days, MAX(r.deliverer = :agent OR r.attended >= :since) AS attended
+          FROM requests r WHERE r.id IN (SELECT request FROM open_parts WHERE thaw = :thaw)
         """
         since = rfc3339(now - ATTENDED_FOR)
+        values = {"thaw": thaw.id, "fast": Tier.STANDARD, "agent": Deliverer.AGENT, "since": since}
         with self._db.read() as db:
-            row = db.execute(query, (thaw.id, Tier.STANDARD, Deliverer.AGENT, since)).fetchone()
+            row = db.execute(query, values).fetchone()
         if row["days"] is None:
             return None
         return Wish(tier=Tier.STANDARD if row["fast"] else Tier.BULK, days=row["days"], attended=bool(row["attended"]))

@@ -21,7 +21,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.live import machine, opensearch, opensearch_secure, promtool, rsyslogd, sftp_library, sshd, versitygw, vsftpd
+from tests.live import (
+    debian,
+    machine,
+    opensearch,
+    opensearch_secure,
+    promtool,
+    rsyslogd,
+    sftp_library,
+    sshd,
+    versitygw,
+    vsftpd,
+    wheelhouse,
+)
 from tests.live.fetch import Part, Unfetched
 
 PARTS: Mapping[str, Part] = {
@@ -37,6 +49,8 @@ PARTS: Mapping[str, Part] = {
         machine.PART,
         promtool.PART,
         rsyslogd.PART,
+        debian.PART,
+        wheelhouse.PART,
     )
 }
 
