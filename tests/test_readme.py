@@ -102,7 +102,7 @@ def test_the_picture_is_of_this_demo(kept: Kept) -> None:
         "requests show {request}",
         "restore --dry-run --to back s3://demo-invoices/2026/11/01/ s3://demo-invoices/nothing",
         "restore --to back s3://demo-invoices/2026/11/02/",
-        "run --once",
+        "run --once --set folder={empty} --set state={empty}.state",  # of its own: what is planned shall stay
         "show s3://demo-backups/etc/empty.conf",
         "show --members {archive}",
         "status",
@@ -113,7 +113,8 @@ def test_the_picture_is_of_this_demo(kept: Kept) -> None:
 def test_the_fields_of_json(environment: dict[str, str], tmp_path: Path, line: str) -> None:
     """Every field a command prints with `--json` is explained in its section of docs/formats.md."""
     command = line.split(maxsplit=1)[0]
-    names = {"request": "", "archive": "", "month": f"{datetime.now(tz=UTC):%Y-%m}"}
+    names = {"request": "", "archive": "", "month": f"{datetime.now(tz=UTC):%Y-%m}", "empty": str(tmp_path / "zone")}
+    (tmp_path / "zone").mkdir()
     if "{" in line:
         names["request"] = str(_records("requests", environment, tmp_path)[0]["request"])
         found = _records("find müller 0042", environment, tmp_path)[0]

@@ -88,7 +88,7 @@ def _unpack(packed: Path, into: Path) -> None:
     packed.unlink()
 
 
-PART = Part(name="opensearch_secure", role="opensearch", version=f"{VERSION} with security", get=_get)
+PART = Part(name="opensearch_secure", role="opensearch", version=f"{VERSION}-with-security", get=_get)
 
 
 @dataclass(frozen=True, slots=True)

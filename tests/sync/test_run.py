@@ -197,7 +197,7 @@ SYSCALLS = {
     "unlinkat": (1, 2, 3, 4),
     "renameat": (1, 2),
     "renameat2": (1, 2),
-    "fdatasync": (1, 4, 6, 7, 8, 9, 10, 11),
+    "fdatasync": (1, 3, 5, 6, 7, 8, 9, 10),
     "connect": (1, 2),
     "mkdirat": (1, 2),
 }
