@@ -14,6 +14,6 @@ def write(subject: str, lines: Sequence[str]) -> None:
     before, mark, rest = PAGE.read_text().partition(begin)
     _, other, after = rest.partition(end)
     if not (mark and other):
-        raise ValueError(f"{PAGE} has no place for {subject}: {begin.strip()} ... {end.strip()}")
+        raise ValueError(f"{PAGE} has no place for {subject}; make one: {begin.strip()} ... {end.strip()}")
     body = "\n".join(["```", *lines, "```"])
     PAGE.write_text(f"{before}{begin}{body}\n{end}{after}")

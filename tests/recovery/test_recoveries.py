@@ -177,7 +177,7 @@ WALKS: dict[str, Callable[[Walk], None]] = {
 SETTINGS = {"manifests lost": {"S3BATCH_MANIFEST_BUCKET": MANIFESTS}}
 
 
-OFTEN = {"host burnt", "manifests lost"}
+OFTEN = {"manifests lost"}
 """Walked on every change; the others by hand, and whenever the page is written anew."""
 
 
