@@ -66,13 +66,18 @@ def remove_elsewhere(chunk: Chunk, sleep: Sleep) -> Outcome:
 
 
 def remove(zone: DropZone, chunk: Chunk, sleep: Sleep) -> Outcome:
-    """Remove a chunk; what it leaves empty goes too where that is wanted. Never raises `OSError`."""
-    originals = chunk.originals()
+    """Open the quarantine and remove a chunk. Never raises `OSError`."""
     try:
         with quarantine(zone, chunk.quarantine) as fd, closing(Slots(zone, chunk.quarantine, fd, chunk.batch_id)) as slots:
-            outcome = remove_chunk(zone, slots, originals, chunk.leftovers, lambda: sleep(chunk.moment_seconds))
+            return remove_through(zone, slots, chunk, sleep)
     except OSError as error:
-        return all_kept(originals, Reason.QUARANTINE_UNSAFE if isinstance(error, Unsafe) else of_errno(error))
+        return all_kept(chunk.originals(), Reason.QUARANTINE_UNSAFE if isinstance(error, Unsafe) else of_errno(error))
+
+
+def remove_through(zone: DropZone, slots: Slots, chunk: Chunk, sleep: Sleep) -> Outcome:
+    """Remove a chunk through open slots; what it leaves empty goes too where that is wanted. Never raises `OSError`."""
+    originals = chunk.originals()
+    outcome = remove_chunk(zone, slots, originals, chunk.leftovers, lambda: sleep(chunk.moment_seconds))
     for folder in sorted(outcome.folders, reverse=True):
         _prune(zone, folder, own=chunk.prune)
     return outcome

@@ -28,7 +28,7 @@ LIST = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLO
 READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 """How a member is opened: a FIFO swapped in cannot hang us, a link cannot lead us astray."""
 
-MAX_OPEN = 32
+MAX_OPEN = 16
 """Folders one cache keeps open. Deeper trees work; their outermost folders are then opened again when they are needed."""
 
 

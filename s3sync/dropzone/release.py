@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import NamedTuple, Self
 
-from s3sync.dropzone.chunks import Chunk, Removers, Sleep, all_kept, remove
+from s3sync.dropzone.chunks import Chunk, Removers, Sleep, all_kept, remove_through
 from s3sync.dropzone.quarantine import Unsafe, quarantine
 from s3sync.dropzone.reasons import Reason, of_errno
 from s3sync.dropzone.removal import Outcome
@@ -75,7 +75,7 @@ def release(
     kept: list[Kept] = []
     with _Batch(zone, batch_id, moment_seconds, prune=prune) as batch:
         jobs = batch.chunks(members, chunk)
-        for outcome in _done(jobs, removers, lambda job: remove(zone, job, sleep)):
+        for outcome in _done(jobs, removers, lambda job: remove_through(zone, batch.slots(job), job, sleep)):
             released += outcome.released
             vanished += outcome.vanished
             unleased += outcome.unleased
@@ -95,6 +95,7 @@ class _Batch:
         self._prune = prune
         self._open = ExitStack()
         self._ways: dict[bytes, _Way | Reason] = {}
+        self._slots: dict[bytes, Slots] = {}
         self._of_bucket: dict[bytes, bytes] = {}
 
     def __enter__(self) -> Self:
@@ -122,6 +123,10 @@ class _Batch:
             last, here = folder, there
         if run:
             yield self._chunk(here, run)
+
+    def slots(self, chunk: Chunk) -> Slots:
+        """Return the open slots a chunk goes through."""
+        return self._slots[chunk.quarantine]
 
     def end(self, flush: Callable[[int], object]) -> None:
         """Remove the batch's folders and put everything on disk; nobody may be at work any more. Raises `OSError`."""
@@ -167,6 +172,7 @@ class _Batch:
         try:
             fd = self._open.enter_context(quarantine(self._zone, path))
             slots = self._open.enter_context(closing(Slots.begin(self._zone, path, fd, self._batch_id)))
+            self._slots[path] = slots
             return _Way(fd, slots, slots.leftovers())
         except Unsafe:
             return Reason.QUARANTINE_UNSAFE
