@@ -94,8 +94,8 @@ class _Batch:
         self._moment_seconds = moment_seconds
         self._prune = prune
         self._open = ExitStack()
-        self._ways: dict[bytes, _Way | Reason] = {}
-        self._slots: dict[bytes, Slots] = {}
+        self._ways: dict[bytes, _Way] = {}
+        self._barred: dict[bytes, Reason] = {}
         self._of_bucket: dict[bytes, bytes] = {}
 
     def __enter__(self) -> Self:
@@ -126,25 +126,25 @@ class _Batch:
 
     def slots(self, chunk: Chunk) -> Slots:
         """Return the open slots a chunk goes through."""
-        return self._slots[chunk.quarantine]
+        return self._ways[chunk.quarantine].slots
 
     def end(self, flush: Callable[[int], object]) -> None:
         """Remove the batch's folders and put everything on disk; nobody may be at work any more. Raises `OSError`."""
         for way in self._ways.values():
-            if isinstance(way, _Way):
-                way.slots.end()
-                # Renames stay within one filesystem, so this flushes the folders they came from as well.
-                flush(way.fd)
+            way.slots.end()
+            # Renames stay within one filesystem, so this flushes the folders they came from as well.
+            flush(way.fd)
 
     def _chunk(self, path: bytes, run: list[Original]) -> Chunk | Outcome:
-        way = self._way(path)
-        if isinstance(way, Reason):
-            return all_kept(run, way)
+        if path not in self._ways and path not in self._barred:
+            self._open_way(path)
+        if path in self._barred:
+            return all_kept(run, self._barred[path])
         return Chunk(
             zone=self._place,
             quarantine=path,
             batch_id=self._batch_id,
-            leftovers=way.leftovers & {one.ordinal for one in run} if way.leftovers else way.leftovers,
+            leftovers=self._ways[path].leftovers.intersection(one.ordinal for one in run),
             rows=Chunk.packed(run),
             moment_seconds=self._moment_seconds,
             prune=self._prune,
@@ -163,21 +163,15 @@ class _Batch:
             self._of_bucket[top] = found
         return self._of_bucket[top]
 
-    def _way(self, path: bytes) -> _Way | Reason:
-        if path not in self._ways:
-            self._ways[path] = self._opened(path)
-        return self._ways[path]
-
-    def _opened(self, path: bytes) -> _Way | Reason:
+    def _open_way(self, path: bytes) -> None:
         try:
             fd = self._open.enter_context(quarantine(self._zone, path))
             slots = self._open.enter_context(closing(Slots.begin(self._zone, path, fd, self._batch_id)))
-            self._slots[path] = slots
-            return _Way(fd, slots, slots.leftovers())
+            self._ways[path] = _Way(fd, slots, slots.leftovers())
         except Unsafe:
-            return Reason.QUARANTINE_UNSAFE
+            self._barred[path] = Reason.QUARANTINE_UNSAFE
         except OSError as error:
-            return of_errno(error)
+            self._barred[path] = of_errno(error)
 
 
 class _Way(NamedTuple):
