@@ -80,13 +80,7 @@ def test_the_whole_word_of_an_agent(tmp_path: Path, moto: MotoServer, ear: Ear) 
     settings.write_text("")
     away = {"AWS_ENDPOINT_URL_S3": "http://127.0.0.1:1", "AWS_MAX_ATTEMPTS": "1", "S3BATCH_CONFIG": str(settings)}
     host.environment["S3BATCH_SCAN_INTERVAL"] = "2s"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "s3batch", "run"],
-        env={**host.environment, **away, "NOTIFY_SOCKET": ear.path, "WATCHDOG_USEC": "2000000"},
-        stdin=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
+    with _agent(host, ear, **away) as process:
         ear.until("READY=1".__eq__)
         trouble = ear.until(lambda said: "Look at: bucket bucket" in said)
         ear.until("WATCHDOG=1".__eq__)
@@ -99,9 +93,6 @@ def test_the_whole_word_of_an_agent(tmp_path: Path, moto: MotoServer, ear: Ear) 
         ear.until("STOPPING=1".__eq__)
 
         assert 0 == process.wait(PATIENCE_SECONDS)
-    finally:
-        process.kill()
-        process.wait()
 
     assert "1 archive on its way" in trouble
     assert restart.endswith("A restart is needed for S3BATCH_DUTIES.")
@@ -114,13 +105,7 @@ def test_s3sync_says_the_same(tmp_path: Path, moto: MotoServer, ear: Ear) -> Non
     host = Host(tmp_path, moto)
     (host.zone / "bucket" / "file").write_bytes(b"content")
     words = {"S3SYNC_FOLDER": str(host.zone), "S3SYNC_STATE": str(tmp_path / "sync"), "S3SYNC_QUIET_PERIOD": "1h"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "s3sync", "run"],
-        env={**host.environment, **words, "NOTIFY_SOCKET": ear.path, "WATCHDOG_USEC": "2000000"},
-        stdin=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
+    with _agent(host, ear, program="s3sync", **words) as process:
         ear.until("READY=1".__eq__)
         resting = ear.until(lambda said: said.startswith("STATUS=Resting"))
         ear.until("WATCHDOG=1".__eq__)
@@ -128,9 +113,6 @@ def test_s3sync_says_the_same(tmp_path: Path, moto: MotoServer, ear: Ear) -> Non
         ear.until("STOPPING=1".__eq__)
 
         assert 0 == process.wait(PATIENCE_SECONDS)
-    finally:
-        process.kill()
-        process.wait()
 
     assert "STATUS=Resting; 1 file left where it is; nothing archived yet. All is well." == resting
 
@@ -200,10 +182,10 @@ def _worker_of(agent: int) -> int:
 
 
 @contextmanager
-def _agent(host: Host, ear: Ear, **changes: str) -> Iterator[subprocess.Popen[bytes]]:
+def _agent(host: Host, ear: Ear, *, program: str = "s3batch", **changes: str) -> Iterator[subprocess.Popen[bytes]]:
     watched = {"NOTIFY_SOCKET": ear.path, "WATCHDOG_USEC": str(WATCHDOG_SECONDS * 1_000_000)}
     process = subprocess.Popen(
-        [sys.executable, "-m", "s3batch", "run"],
+        [sys.executable, "-m", program, "run"],
         env={**host.environment, **changes, **watched},
         stdin=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
