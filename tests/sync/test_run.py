@@ -178,6 +178,7 @@ def test_a_server_that_never_answers_cannot_keep_the_daemon(program: Program) ->
                     asking.recv(65536)
                     asking.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
                     asking.recv(65536)
+                    until_at_rest(daemon.pid)
                     daemon.send_signal(signal.SIGTERM)
 
                     assert daemon.wait(10) == Exit.INTERRUPTED
@@ -191,6 +192,13 @@ def until(holds: object) -> None:
     """Wait until `holds` does; the test's own timeout is the limit."""
     while not holds():  # type: ignore[operator]
         time.sleep(0.05)
+
+
+def until_at_rest(pid: int) -> None:
+    """Wait until no thread of a process has run for a while: it has seen the end of what it sends, and waits for the reply."""
+    ran: list[str] = []
+    while ran != (ran := [each.read_text() for each in sorted(Path(f"/proc/{pid}/task").glob("*/schedstat"))]):
+        time.sleep(0.5)
 
 
 SYSCALLS = {
