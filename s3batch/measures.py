@@ -30,7 +30,7 @@ def measures(app: App) -> Measures:
     return Measures(
         metrics=METRICS,
         look=_Look(app),
-        counting=lambda counts: BatchCounting(counts, time.monotonic),
+        counting=BatchCounting,
         routes=ROUTES,
         done=DONE,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 
@@ -12,7 +12,7 @@ from s3sync.dropzone.quiet import QuietClock
 from s3sync.events import Event
 from s3sync.look import Remembered, Waiting, look, recall
 from s3sync.observe import metrics
-from s3sync.observe.counts import Counting, Counts, Stopwatch
+from s3sync.observe.counts import Counting
 from s3sync.observe.disks import disk_samples
 from s3sync.observe.metrics import Kind, Metric, Sample, by_label, one
 from s3sync.observe.troubles import RUN, Route, Urgency
@@ -56,7 +56,7 @@ def measures(app: App) -> Measures:
     return Measures(
         metrics=METRICS,
         look=_Look(app),
-        counting=lambda counts: SyncCounting(counts, time.monotonic),
+        counting=SyncCounting,
         routes=ROUTES,
         done=DONE,
     )
@@ -64,12 +64,6 @@ def measures(app: App) -> Measures:
 
 class SyncCounting(Counting):
     """Counts stored and released files besides what both programs count; a listener."""
-
-    def __init__(self, counts: Counts, clock: Callable[[], float]) -> None:
-        """Count in `counts`; durations by `clock`, monotonic seconds."""
-        super().__init__(counts)
-        self._clock = clock
-        self._watch = Stopwatch()
 
     def __call__(self, event: Event) -> None:
         """Count `event`."""

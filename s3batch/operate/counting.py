@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from s3batch.catalogue.drain import ArchiveIndexed
 from s3batch.operate.measured import DELIVERED, DOLLARS, PHASE, RELEASED
 from s3batch.pack.events import ArchiveReleased, ArchiveReserved, ArchiveStored
 from s3batch.restore.cost import ColdArchive, estimate
 from s3batch.restore.events import MemberDelivered, ThawAsked, ThawReady
 from s3sync.events import Event
-from s3sync.observe.counts import Counting, Counts, Stopwatch
+from s3sync.observe.counts import Counting
 from s3sync.store.contract import StorageClass, ThawAnswer, Tier
 
 
 class BatchCounting(Counting):
     """Counts originals, durations, deliveries and dollars besides what both programs count."""
-
-    def __init__(self, counts: Counts, clock: Callable[[], float]) -> None:
-        """Count in `counts`; durations by `clock`, monotonic seconds."""
-        super().__init__(counts)
-        self._clock = clock
-        self._watch = Stopwatch()
 
     def __call__(self, event: Event) -> None:
         """Count `event`."""

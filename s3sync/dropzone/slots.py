@@ -24,7 +24,7 @@ from itertools import count
 from typing import NamedTuple, Self
 
 from s3sync.dropzone.candidate import Identity
-from s3sync.dropzone.folders import LIST, make_beneath, open_beneath
+from s3sync.dropzone.folders import LIST, make_beneath
 from s3sync.dropzone.reasons import FULL, Reason, of_errno
 from s3sync.dropzone.syscalls import rename_no_replace
 from s3sync.dropzone.zone import DISPLACED, SPARE, DropZone
@@ -158,12 +158,12 @@ class Slots:
 
     def give_back(self, ordinal: int, path: bytes, reason: Reason) -> Kept:
         """Move what lies in a slot back to `path`, or displace it, or leave it; say where it lies now. Raises nothing."""
-        before = self._seen(self.path(ordinal))
+        before = self._zone.state_at(self.path(ordinal))
         try:
             place = self._back(ordinal, path) or self._displace(ordinal, path)
         except OSError as error:
             return Kept(self.path(ordinal), before, of_errno(error))
-        now = self._seen(place)
+        now = self._zone.state_at(place)
         # Where somebody has replaced it already, what they put there is a new file.
         same = now is not None and before is not None and now.file_id == before.file_id
         return Kept(place, now if same else before, reason)
@@ -249,16 +249,6 @@ class Slots:
         if any(ordinal == int(slot) for ordinal in self._ordinals()):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), slot)
         os.rename(name, slot, src_dir_fd=parent_fd, dst_dir_fd=self.fd)
-
-    def _seen(self, path: bytes) -> Identity | None:
-        try:
-            parent_fd, name = open_beneath(self._zone.fd, path)
-            try:
-                return Identity.of(os.stat(name, dir_fd=parent_fd, follow_symlinks=False))
-            finally:
-                os.close(parent_fd)
-        except OSError:
-            return None
 
     def _ordinals(self) -> Iterator[int]:
         return (int(name) for name in os.listdir(self.fd) if name.isdigit())

@@ -14,7 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from s3sync.dropzone.folders import FolderCache, open_folder, open_listing, open_root
+from s3sync.dropzone.candidate import Identity
+from s3sync.dropzone.folders import FolderCache, open_beneath, open_folder, open_listing, open_root
 from s3sync.dropzone.syscalls import (
     CAP_DAC_OVERRIDE,
     CAP_DAC_READ_SEARCH,
@@ -144,6 +145,17 @@ class DropZone:
     def folders(self) -> FolderCache:
         """Return a fresh cache of folders beneath the root."""
         return FolderCache(self.fd)
+
+    def state_at(self, path: bytes) -> Identity | None:
+        """Return the state of what lies at `path` now, None where nothing can be seen there."""
+        try:
+            parent_fd, name = open_beneath(self.fd, path)
+            try:
+                return Identity.of(os.stat(name, dir_fd=parent_fd, follow_symlinks=False))
+            finally:
+                os.close(parent_fd)
+        except OSError:
+            return None
 
     def quarantine_of_bucket(self, bucket: bytes) -> bytes:
         """Return the path of the quarantine that serves the files of a bucket folder; it need not exist yet.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from s3sync.events import Event, Level, StepFailed
 from s3sync.observe.metrics import FAILURES, LOUD, MOST_SERIES, OTHERS, PHASE_BOUNDS, Kind, Metric, Sample
@@ -101,9 +102,11 @@ class Counts:
 class Counting:
     """Counts what both programs tell of; a listener."""
 
-    def __init__(self, counts: Counts) -> None:
-        """Count in `counts`."""
+    def __init__(self, counts: Counts, clock: Callable[[], float] = time.monotonic) -> None:
+        """Count in `counts`; durations by `clock`, monotonic seconds."""
         self.counts = counts
+        self._clock = clock
+        self._watch = Stopwatch()
 
     def __call__(self, event: Event) -> None:
         """Count `event`."""

@@ -6,7 +6,6 @@ concerns one file alone ends in its `Outcome`; what rises from here concerns all
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +14,6 @@ from typing import ClassVar
 
 from s3sync.backoff import Backoff
 from s3sync.dropzone.candidate import Candidate, Identity
-from s3sync.dropzone.folders import open_beneath
 from s3sync.dropzone.reasons import MEANINGS, Reason
 from s3sync.dropzone.release import ReleaseReport
 from s3sync.dropzone.slots import Kept, Original
@@ -167,7 +165,7 @@ class Transfer:
     def _resume(self, drop: Drop) -> Ended:
         if drop.phase in {Phase.STORED, Phase.UNRELEASED}:
             return self._finish(drop)
-        if self._state_at(drop.candidate.path) != drop.candidate.identity:
+        if self._zone.state_at(drop.candidate.path) != drop.candidate.identity:
             self._storing.abandon(drop)
             return Ended.CHANGED
         if drop.phase is Phase.EXISTS:
@@ -255,17 +253,6 @@ class Transfer:
 
     def _hold(self, candidate: Candidate, reason: Reason, detail: str) -> None:
         self._listener(FileHeld(bucket=candidate.bucket, path=candidate.path, reason=reason, detail=detail))
-
-    def _state_at(self, path: bytes) -> Identity | None:
-        """Return the state of what lies at `path` now, None where nothing can be seen there."""
-        try:
-            parent_fd, name = open_beneath(self._zone.fd, path)
-            try:
-                return Identity.of(os.stat(name, dir_fd=parent_fd, follow_symlinks=False))
-            finally:
-                os.close(parent_fd)
-        except OSError:
-            return None
 
 
 class _Ended(Exception):
