@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from s3batch.pack.planner import PackWithin
 from s3sync import values
 from s3sync.layers import Conflict, Given
+from s3sync.quantities import GIB
 from s3sync.settings import CommonSettings, with_default
 from s3sync.store.contract import StorageClass
 
@@ -82,11 +83,11 @@ class Settings(CommonSettings):
         description="Folder where archives are built before they are uploaded. Default: `spool` in the state folder.",
     )
     spool_limit: values.Size = Field(
-        8 * values.GIB,
+        8 * GIB,
         description="What the spool may take of the disk; beyond it files wait in the drop zone.",
     )
     max_batch_size: values.Size = Field(
-        values.GIB,
+        GIB,
         description="Largest archive; a single file larger than this travels alone.",
     )
     max_batch_members: Members = Field(100_000, description="Most files in one archive.")

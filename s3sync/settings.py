@@ -23,10 +23,11 @@ from s3sync import values
 from s3sync.events import Level
 from s3sync.layers import DEFAULT, Conflict, Given, Layers, Problem, WrongSettings, suggestion
 from s3sync.observe.lines import LogFormat, SyslogProtocol
+from s3sync.quantities import GIB, MIB
 from s3sync.store.contract import StorageClass
 
-MIN_PART_BYTES = 5 * values.MIB
-MAX_PART_BYTES = 5 * values.GIB
+MIN_PART_BYTES = 5 * MIB
+MAX_PART_BYTES = 5 * GIB
 """S3's bounds for the size of a part (User Guide, multipart upload limits)."""
 
 
@@ -95,7 +96,7 @@ class CommonSettings(BaseSettings):
     )
     upload_threads: values.Threads = Field(4, description="Parts or objects uploaded at the same time.")
     part_size: values.Size = Field(
-        64 * values.MIB,
+        64 * MIB,
         description="Size of an upload's parts, 5MiB to 5GiB; what is smaller goes in one request. Grows by itself where"
         " 10,000 parts would not do.",
     )

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 from s3sync.errors import Usage
 from s3sync.keys import printable
+from s3sync.quantities import read_duration
 from s3sync.times import parse_utc
-from s3sync.values import read_duration
 
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _DAY = timedelta(days=1)

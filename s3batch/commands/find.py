@@ -19,8 +19,8 @@ from s3batch.legacy.former import Former, FormerFile
 from s3sync import keys
 from s3sync.errors import Exit
 from s3sync.output import Output, human_size, human_time
+from s3sync.quantities import read_size
 from s3sync.times import from_ns
-from s3sync.values import read_size
 
 HELP = "Find files by any part of their keys."
 EPILOG = """Every TEXT must be somewhere in the key; case does not matter. The newest archives come first, and a file that was

@@ -17,8 +17,8 @@ from s3batch.restore.thaw import Thaw, window
 from s3sync import keys
 from s3sync.errors import Exit, Usage
 from s3sync.output import Output, counted, human_size, human_time
+from s3sync.quantities import read_duration
 from s3sync.times import rfc3339
-from s3sync.values import read_duration
 
 HELP = "list restore requests, show one, wait for it, or cancel it"
 EPILOG = """examples:

@@ -12,12 +12,13 @@ from pydantic import ValidationError
 
 from s3batch.pack.planner import PackWithin
 from s3batch.settings import Duty, Settings
+from s3sync.addresses import show_url
 from s3sync.errors import Exit
 from s3sync.events import Level
 from s3sync.layers import Given, WrongSettings
+from s3sync.quantities import read_duration, read_size, show_duration, show_size
 from s3sync.settings import Settings as SyncSettings
 from s3sync.store.contract import StorageClass
-from s3sync.values import read_duration, read_size, show_duration, show_size, show_url
 
 HOME = {"HOME": "/home/ann"}
 
