@@ -59,6 +59,9 @@ def next_phase(recorded: Recorded, steps: Steps, stopping: Callable[[], bool]) -
     if recorded.state is State.RESERVED:
         steps.give_up(recorded.reservation, "interrupted before it was built")
         return None
+    if recorded.state is State.SPOOLED:
+        # Before anything is decided: whether the batch goes on or is given up, its row will not lead to these again.
+        steps.abort_unnoted(recorded)
     if not _list_is_whole(recorded, steps.spool):
         _end_without_list(recorded, steps)
         return None
@@ -78,7 +81,6 @@ def next_phase(recorded: Recorded, steps: Steps, stopping: Callable[[], bool]) -
 
 def _spooled(recorded: Recorded, steps: Steps, stopping: Callable[[], bool]) -> Archive | None:
     spooled = recorded.spooled(steps.spool.folder(recorded.reservation.id))
-    steps.abort_unnoted(recorded)
     stored = steps.stored_earlier(spooled)
     if stored is not None:
         return stored
