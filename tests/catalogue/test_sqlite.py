@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sqlite3
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +30,16 @@ def test_adding_again_changes_nothing(catalogue: SqliteCatalogue) -> None:
     add(catalogue, "one", members("a", "b"))
 
     assert before == contents(catalogue)
+
+
+def test_full_text_gathers_an_archive_before_it_writes(catalogue: SqliteCatalogue, tmp_path: Path) -> None:
+    """Tens of thousands of members become one segment, not several that would have to be merged."""
+    keys = (f"customer/{number * 7919:08x}-{number:05}-{number * 31:07}.pdf" for number in range(30_000))
+    add(catalogue, "one", members(*keys))
+    with sqlite3.connect(tmp_path / "catalogue.db") as db:
+        (segments,) = db.execute("SELECT count(DISTINCT segid) FROM names_idx").fetchone()
+
+    assert 1 == segments
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
