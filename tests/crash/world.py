@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 BUCKET = "bucket"
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["tests.crash.driver", "s3batch.app", "s3batch.commands.run", "s3batch.commands.find"])
+_CONTEXT.set_forkserver_preload(["tests.crash.preloaded"])
 
 
 class World:

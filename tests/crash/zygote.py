@@ -8,28 +8,16 @@ Points are counted from the program's first statement on, so what Python itself 
 from __future__ import annotations
 
 import ctypes
-import gc
 import json
 import os
 import signal
 import sys
 from typing import Any
 
-import boto3
-import botocore.session
-from botocore.loaders import Loader
-
-import s3batch.app
-import s3batch.commands.find
-import s3batch.commands.rebuild
-import s3batch.commands.requests
-import s3batch.commands.restore
-import s3batch.commands.run
+import tests.crash.preloaded  # noqa: F401 - what a child finds ready
 from s3batch.cli import main
 from tests.crash import driver
 
-IMPORTED = (s3batch.app, s3batch.commands)
-"""What a child finds ready."""
 _PR_SET_PDEATHSIG = 1
 """prctl(2): a run that waits for something must not outlive the test that gave it up."""
 
@@ -37,7 +25,6 @@ _PR_SET_PDEATHSIG = 1
 def serve() -> None:
     """Run jobs until standard input ends, or whoever started us does."""
     _die_with_parent()
-    _read_service_models()
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     for line in sys.stdin:
@@ -48,14 +35,6 @@ def serve() -> None:
         _, status = os.waitpid(child, 0)
         sys.stdout.write(f"{os.waitstatus_to_exitcode(status)}\n")
         sys.stdout.flush()
-
-
-def _read_service_models() -> None:
-    """Let children find read what each client of S3 reads of botocore's files: more than half of the time of a short run."""
-    loader = Loader()
-    vars(botocore.session)["create_loader"] = lambda _paths: loader
-    boto3.session.Session().client("s3", region_name="us-east-1", aws_access_key_id="none", aws_secret_access_key="none")
-    gc.freeze()
 
 
 def _die_with_parent() -> None:
