@@ -96,7 +96,7 @@ class BulkIndex:
 
 
 def _action(document: Document) -> str:
-    return json.dumps({"create": {"_index": document.index, "_id": document.id}})
+    return f'{{"create":{{"_index":{json.dumps(document.index)},"_id":"{document.id}"}}}}'
 
 
 def _answer(item: ItemReply) -> Answer:

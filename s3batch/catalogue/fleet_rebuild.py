@@ -15,15 +15,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
 from s3batch.catalogue import manifest as manifest_format
 from s3batch.catalogue import template
 from s3batch.catalogue.bulks import BulkIndex
 from s3batch.catalogue.cluster import Arranges, IndexFacts, Json, Searches, Writes
-from s3batch.catalogue.contract import Entry
-from s3batch.catalogue.documents import INDEX_PREFIX, Document, bulks, documents_of
+from s3batch.catalogue.documents import INDEX_PREFIX, Document, Documents, bulks
 from s3batch.catalogue.index import Outcome
 from s3batch.catalogue.manifest import Manifest
 from s3batch.catalogue.manifest_source import fetch
@@ -282,8 +281,9 @@ def _building(body: object) -> Json:
 
 def documents_of_manifest(manifest: Manifest, index: str) -> Iterator[Document]:
     """Yield the documents that a manifest calls for, as they go into `index`."""
+    documents = Documents(manifest.record, index)
     for ordinal, member in enumerate(manifest.members()):
-        yield replace(documents_of(Entry(member, manifest.record), ordinal), index=index)
+        yield documents.of(member, ordinal)
 
 
 def _fewer(old: Batches, new: Batches) -> list[str]:
