@@ -30,7 +30,7 @@ from s3batch.catalogue.manifest_source import Manifests
 from s3batch.catalogue.outbox import Behind, Outbox, Waiting
 from s3batch.catalogue.pieces import Piece, Sending, pieces_of
 from s3batch.model import ArchiveRecord, Reservation
-from s3sync.errors import Failure, Permanent, Transient
+from s3sync.errors import Failure, Permanent, Transient, Usage
 from s3sync.events import Event, Level, Listener, silent
 
 FIRST_WAIT_SECONDS = 1.0
@@ -147,7 +147,7 @@ class Drain:
         try:
             self._look_at_identities(now, tally)
             self._send_all(now, tally)
-        except Transient as failure:
+        except (Transient, Usage) as failure:
             return self._step_back(failure, now, tally)
         if tally.blocked:
             return self._step_back(next(iter(tally.blocked.values())), now, tally)

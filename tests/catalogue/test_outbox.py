@@ -227,6 +227,19 @@ def test_nobody_listens(tmp_path: Path) -> None:
     assert "secret" not in str(failure)
 
 
+def test_a_file_of_authorities_that_is_none(tmp_path: Path) -> None:
+    """Is a reason to wait like any other of the index: nothing else may be stopped by it."""
+    with opensearch() as server, StateDb.open(tmp_path / "journal.db") as db:
+        cluster = OpenSearchCluster(Reach(urls=(server.endpoint,), ca=tmp_path / "none.pem"))
+        room = Room(db, MemoryStore(FakeClock(BEGIN)), tmp_path / "spool", server, cluster)
+        room.put("b", "a")
+
+        report = room.drain()
+
+    assert "holds no certificates" in str(report.failure)
+    assert (1, "holds no certificates") == (report.behind.archives, str(report.behind.why).partition(": ")[2][:21])
+
+
 def test_waits_grow_and_end_with_success(room: Room) -> None:
     """Each failure doubles the longest wait, up to five minutes; nobody is asked before it is over; a success ends it."""
     room.put("b", "a")
