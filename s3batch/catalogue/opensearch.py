@@ -33,6 +33,10 @@ _CONNECTIONS = 4
 """Kept open to each host: as many as threads of ours use one cluster at once."""
 _PACKED = {"content-encoding": "gzip"}
 _MOST_REASON = 500
+_BLOCKS = frozenset({"cluster_block_exception", "index_create_block_exception"})
+"""What answers 403 and is no matter of rights: a disk too full, above all."""
+_NO_TLS = "WRONG_VERSION_NUMBER"
+"""What OpenSSL calls an answer that is none of TLS, as plain http is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,8 +205,7 @@ class OpenSearchCluster:
             headers = None if body is None else _PACKED
             reply = self._client.transport.perform_request(method, path, params=query, body=_packed(body), headers=headers)
         except SSLError as error:
-            hint = "Renew its certificate, or name its authority or fingerprint: S3BATCH_OPENSEARCH_CA, _FINGERPRINT"
-            raise Transient(self.subject, f"cannot be trusted: {_line(str(error.error))}", hint) from error
+            raise self._not_trusted(_line(str(error.error))) from error
         except TransportError as error:
             if isinstance(error.info, Failure):  # signing failed, and says why
                 raise error.info from None
@@ -234,11 +237,17 @@ class OpenSearchCluster:
         if not isinstance(status, int):
             return Transient(self.subject, f"cannot be reached: {reason}", "Check that it runs and that the address is right")
         kind = _kind(info)
-        if status in {401, 403} and kind != "cluster_block_exception":
+        if status in {401, 403} and kind not in _BLOCKS:
             wrong, hint = f"refuses us ({status}): {reason}", "Check user, password and rights"
         else:
             wrong, hint = f"cannot take it now ({status}): {reason}", "Wait; it is tried again by itself"
         return Refused(self.subject, wrong, hint, status=status, kind=kind)
+
+    def _not_trusted(self, reason: str) -> Transient:
+        if _NO_TLS in reason:
+            return Transient(self.subject, f"does not speak TLS: {reason}", "Write http:// in its URL, if that is meant")
+        hint = "Renew its certificate, or name its authority or fingerprint: S3BATCH_OPENSEARCH_CA, _FINGERPRINT"
+        return Transient(self.subject, f"cannot be trusted: {reason}", hint)
 
     def _not_understood(self, wrong: str) -> Transient:
         return Transient(self.subject, wrong, "Check that it is OpenSearch")
@@ -329,8 +338,9 @@ def _kind(info: object) -> str:
 
 
 def _reason(reply: object) -> str:
-    """Return the words of an error, wherever this server puts them, in one line."""
-    error: Any = _object(reply).get("error", reply)
+    """Return the words of an error, wherever this server, or a service before it, puts them, in one line."""
+    said = _object(reply)
+    error: Any = next((said[name] for name in ("error", "message", "Message") if name in said), reply)
     if not isinstance(error, Mapping):
         return _line(str(error or "no reason given"))
     cause = error.get("caused_by")
