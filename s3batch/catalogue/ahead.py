@@ -17,9 +17,9 @@ Made = TypeVar("Made")
 
 
 def in_order(
-    pool: ThreadPoolExecutor, work: Callable[[Item], Made], items: Iterable[Item], most: int
+    pool: ThreadPoolExecutor, work: Callable[[Item], Made], items: Iterable[Item], most: Callable[[], int]
 ) -> Generator[tuple[Item, Made], None, None]:
-    """Yield each item with what `work` makes of it in `pool`, in the order of `items`; up to `most` are taken ahead of that.
+    """Yield each item with what `work` makes of it in `pool`, in the order of `items`, of which up to `most()` are taken ahead.
 
     A `Failure` of `items` or of `work` is raised once, after everything before it was yielded. Close it where you leave it
     early: what has not begun is not done then, and what has is waited for.
@@ -29,7 +29,7 @@ def in_order(
     try:
         for item in _until_failure(items, failures):
             begun.append((item, pool.submit(work, item)))
-            if len(begun) >= most:
+            while len(begun) >= most():
                 yield _first(begun)
         while begun:
             yield _first(begun)

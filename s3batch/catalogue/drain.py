@@ -161,7 +161,7 @@ class Drain:
                 sending = Sending(self._index, self._stopping)
                 with (
                     closing(self._pieces(now, tally)) as pieces,
-                    closing(in_order(sender, sending.send, pieces, PIECES_AHEAD)) as sent,
+                    closing(in_order(sender, sending.send, pieces, lambda: PIECES_AHEAD)) as sent,
                 ):
                     for piece, answers in sent:
                         if answers is not None:

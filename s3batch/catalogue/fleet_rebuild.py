@@ -42,6 +42,8 @@ SETTLE_SECONDS = 2.0
 """How long searches that have begun in an old index are left before it is deleted."""
 PIECES_AHEAD = 3
 """Bulks that are made and not yet settled, the one on its way among them: two at once make more work for the node."""
+MOST_HELD_BYTES = 16 << 20
+"""About how much of manifests is held ahead."""
 FULL = "full"
 """What an index being built is marked when it has all there is, and may be searched."""
 _LONGEST_WAIT_SECONDS = 15.0
@@ -144,6 +146,8 @@ class MonthRebuild:
         self._wishes = wishes
         self._listener = listener
         self._bulks = BulkIndex(cluster)
+        self._weighed = MOST_HELD_BYTES // 4
+        """Bytes of the latest manifest; before the first, of a large one."""
 
     def run(self, index: str, listed: Callable[[], list[ObjectRef]]) -> MonthReport:
         """Rebuild the month `index` from the manifests that `listed` names, now and when asked again.
@@ -201,9 +205,9 @@ class MonthRebuild:
         with (
             ThreadPoolExecutor(AT_ONCE, thread_name_prefix="manifest") as readers,
             ThreadPoolExecutor(1, thread_name_prefix="bulk") as sender,
-            closing(in_order(readers, self._fetched, refs, AT_ONCE)) as manifests,
+            closing(in_order(readers, self._fetched, refs, self._manifests_ahead)) as manifests,
             closing(self._pieces(manifests, fresh, there, report)) as pieces,
-            closing(in_order(sender, self._attempted, pieces, PIECES_AHEAD)) as attempts,
+            closing(in_order(sender, self._attempted, pieces, lambda: PIECES_AHEAD)) as attempts,
         ):
             for piece, attempt in attempts:
                 if isinstance(piece, Prepared):
@@ -211,6 +215,10 @@ class MonthRebuild:
                 elif piece % AT_ONCE == 0 or piece == len(refs):
                     told = MonthProgress(index=report.index, done=piece, found=len(refs), documents=report.documents)
                     self._listener(told)
+
+    def _manifests_ahead(self) -> int:
+        """Return how many manifests may be held, by how large the latest was: of small ones many, since each is waited for."""
+        return max(2, min(AT_ONCE, MOST_HELD_BYTES // max(1, self._weighed)))
 
     def _fetched(self, ref: ObjectRef) -> Manifest | Refusal:
         try:
@@ -225,6 +233,7 @@ class MonthRebuild:
     ) -> Generator[Prepared | int, None, None]:
         """Yield what is to be sent, and after each manifest how many are through by then."""
         for number, (_, found) in enumerate(manifests, start=1):
+            self._weighed = 0 if isinstance(found, Refusal) else found.packed_bytes
             if isinstance(found, Refusal):
                 self._refuse(found.ref, found.failure, report)
             elif there.get((found.record.ref.bucket, found.record.batch)) == found.record.members:

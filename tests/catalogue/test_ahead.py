@@ -24,11 +24,31 @@ def test_in_order_and_never_too_far_ahead(pool: ThreadPoolExecutor, most: int) -
     taken: list[int] = []
     seen: list[tuple[int, int]] = []
 
-    for item, made in in_order(pool, lambda number: number * number, _counted(taken, 20), most):
+    for item, made in in_order(pool, lambda number: number * number, _counted(taken, 20), lambda: most):
         seen.append((item, made))
         assert len(taken) - len(seen) < most
 
     assert [(number, number * number) for number in range(20)] == seen
+
+
+def test_how_far_ahead_may_change(pool: ThreadPoolExecutor) -> None:
+    """Where less may be taken, what is too much is yielded before anything more is."""
+    taken: list[int] = []
+    limits = {0: 6, 3: 2, 12: 4}
+    seen: list[int] = []
+    most = 1
+
+    def limit() -> int:
+        return most
+
+    for item, _ in in_order(pool, lambda number: number, _counted(taken, 20), limit):
+        seen.append(item)
+        most = limits.get(item, most)
+        assert len(taken) - len(seen) < 6
+        if 8 < item < 12:
+            assert len(taken) - len(seen) < 2
+
+    assert list(range(20)) == seen
 
 
 def test_failure_of_the_work_is_raised_in_its_turn(pool: ThreadPoolExecutor) -> None:
@@ -41,7 +61,7 @@ def test_failure_of_the_work_is_raised_in_its_turn(pool: ThreadPoolExecutor) -> 
         return number
 
     with pytest.raises(Transient, match="3"):
-        for item, _ in in_order(pool, work, range(10), 4):
+        for item, _ in in_order(pool, work, range(10), lambda: 4):
             seen.append(item)
 
     assert [0, 1, 2] == seen
@@ -56,7 +76,7 @@ def test_failure_of_the_items_is_raised_after_what_was_taken(pool: ThreadPoolExe
         raise Transient("items", "are gone")
 
     with pytest.raises(Transient, match="are gone"):
-        for item, _ in in_order(pool, lambda number: number, failing(), 5):
+        for item, _ in in_order(pool, lambda number: number, failing(), lambda: 5):
             seen.append(item)
 
     assert [0, 1, 2] == seen
@@ -75,7 +95,7 @@ def test_left_early() -> None:
         done.append(number)
 
     with ThreadPoolExecutor(1) as one:
-        with closing(in_order(one, work, range(10), 4)) as results:
+        with closing(in_order(one, work, range(10), lambda: 4)) as results:
             next(results)
             begun.wait(10)
             threading.Timer(0.05, let_go.set).start()
