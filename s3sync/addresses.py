@@ -43,7 +43,7 @@ def read_url(value: object) -> str:
     parts = urlsplit(value)
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment or not value.isprintable():
         raise ValueError(value)
-    if parts.port == 0:
+    if parts.port == 0 or parts.netloc.endswith(":"):  # nothing behind it: a URL within a URL looks like that
         raise ValueError(value)
     return value.rstrip("/")
 

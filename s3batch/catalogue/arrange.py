@@ -108,7 +108,7 @@ class _Arranging:
         except Refused as refused:
             if refused.status not in _NO_RIGHTS:
                 raise
-            hint = "Have somebody with the right to manage templates run: s3batch index init"
+            hint = "If nobody has: let somebody with the right to manage templates run s3batch index init"
             self.done.problems.append(Problem("templates", refused.wrong, hint))
 
     def index(self, facts: IndexFacts, *, wildcard: bool) -> None:

@@ -14,9 +14,9 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from s3batch.catalogue.cluster import ItemReply, Refused, Writes
+from s3batch.catalogue.cluster import ItemReply, Refused, Writes, packed
 from s3batch.catalogue.documents import MOST_BYTES, Document, bulks
-from s3batch.catalogue.index import Answer, Outcome
+from s3batch.catalogue.index import Answer, Outcome, Prepared
 from s3sync.errors import Transient
 
 DONE = Answer(Outcome.DONE)
@@ -44,7 +44,7 @@ time-series collection, which takes no ids."""
 
 
 class BulkIndex:
-    """Sends documents to a cluster. One thread at a time."""
+    """Sends documents to a cluster. May be used from several threads: what is too much for one is too much for all."""
 
     def __init__(self, cluster: Writes) -> None:
         """Send to `cluster`."""
@@ -57,23 +57,32 @@ class BulkIndex:
         answers: list[Answer] = []
         while len(answers) < len(documents):
             piece = next(bulks(documents[len(answers) :], most_bytes=self.most_bytes))
-            answers += self._sent(piece)
+            answers += self._sent(self.prepared(piece))
             waits = next((one for one in answers if one.outcome is Outcome.LATER), None)
             if waits is not None:
                 return answers + [waits] * (len(documents) - len(answers))
         return answers
+
+    def prepared(self, documents: Sequence[Document]) -> Prepared:
+        """Return what `send` takes, made ahead of it."""
+        body = self.body(documents)
+        return Prepared(documents, packed(body), len(body))
+
+    def send(self, prepared: Prepared) -> list[Answer]:
+        """Do the same as `create`; a body that has become too large meanwhile is made anew, smaller."""
+        return self.create(prepared.documents) if prepared.size > self.most_bytes else self._sent(prepared)
 
     @staticmethod
     def body(piece: Sequence[Document]) -> str:
         """Return the body that creates these documents."""
         return "".join(f"{_action(document)}\n{document.source}\n" for document in piece)
 
-    def _sent(self, piece: Sequence[Document]) -> list[Answer]:
+    def _sent(self, piece: Prepared) -> list[Answer]:
         try:
-            items = self._cluster.bulk(self.body(piece))
+            items = self._cluster.bulk(piece.body)
         except Refused as refused:
-            return self._refused(piece, refused)
-        if len(items) != len(piece):
+            return self._refused(piece.documents, refused)
+        if len(items) != len(piece.documents):
             raise Transient("the index", "gave an answer that is none of a bulk request", "Check that it is OpenSearch")
         if any(item.status == _TOO_MUCH for item in items):
             self._shrink()
@@ -89,14 +98,14 @@ class BulkIndex:
         if len(piece) == 1:
             return [Answer(Outcome.SET_ASIDE, refused.wrong)]
         middle = len(piece) // 2
-        return self._sent(piece[:middle]) + self._sent(piece[middle:])
+        return self._sent(self.prepared(piece[:middle])) + self._sent(self.prepared(piece[middle:]))
 
     def _shrink(self) -> None:
         self.most_bytes = max(LEAST_BYTES, self.most_bytes // 2)
 
 
 def _action(document: Document) -> str:
-    return json.dumps({"create": {"_index": document.index, "_id": document.id}})
+    return f'{{"create":{{"_index":{json.dumps(document.index)},"_id":"{document.id}"}}}}'
 
 
 def _answer(item: ItemReply) -> Answer:

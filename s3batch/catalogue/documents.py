@@ -25,9 +25,9 @@ from urllib.parse import quote
 
 from s3batch.catalogue.contract import Entry
 from s3batch.catalogue.manifest_fields import clamped_ns, plain
-from s3batch.catalogue.targets import member_uri
-from s3batch.model import ArchiveRecord
+from s3batch.model import ArchiveRecord, Member
 from s3sync import keys
+from s3sync.store.contract import ObjectRef
 from s3sync.times import rfc3339, rfc3339_ns
 
 SCHEMA = 1
@@ -38,7 +38,10 @@ MOST_BYTES = 5 << 20
 """How much is sent at once: some services take no body beyond 10 MiB, and larger ones are no faster."""
 _ENVELOPE_BYTES = 200
 """At least what the line before a document takes, with its index and id."""
+_MOST_OWNERS = 1_000
+"""How many owners' JSON is remembered of an archive."""
 _CONSOLE = "https://s3.console.aws.amazon.com/s3/object"
+_json = json.JSONEncoder().encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +113,62 @@ class Source(TypedDict):
     """The line to copy that brings exactly this version back."""
 
 
+class Documents:
+    """The documents of one archive. What all of them say is put into JSON once."""
+
+    def __init__(self, archive: ArchiveRecord, index: str | None = None) -> None:
+        """Make documents of members of `archive`, for `index`, by default the one of its month."""
+        self._index = index or index_name(archive)
+        self._uri = f"{archive.ref}#"
+        self._id = _id_begun(archive.ref)
+        self._owners: dict[tuple[int, int, int, str, str], str] = {}
+        name = posixpath.splitext(posixpath.basename(archive.ref.key))[0]
+        where = f'"bucket":{_json(archive.ref.bucket)},"url":{_json(console_url(archive))}'
+        self._before_content = f'{{{where},"name":{_json(name)},"archive_content":'
+        self._before_ordinal = f',"archive":{_json(archive.ref.key)},"ordinal":'
+        self._before_command = (
+            f',"archived_at":"{rfc3339(archive.created)}","storage_class":"{archive.storage_class.value}"'
+            f',"host":{_json(plain(archive.host))},"batch":{_json(archive.batch)},"tool":{_json(archive.tool)}'
+            f',"version_id":{_json(archive.ref.version_id)},"archive_size":{archive.size}'
+            f',"checksum_crc64nvme":{_json(archive.crc64nvme)},"members":{archive.members}'
+            f',"manifest":{_json(str(archive.manifest))},"schema":{SCHEMA},"restore_command":'
+        )
+
+    def of(self, member: Member, ordinal: int) -> Document:
+        """Return the document of the member that is the `ordinal`th of the archive, counted from 0."""
+        return Document(self._index, _id_ended(self._id, member.key, ordinal), self._source(member, ordinal))
+
+    def _source(self, member: Member, ordinal: int) -> str:
+        """Return what `Source` describes, in its order, as JSON in ASCII."""
+        shown = keys.display(member.key)
+        key = _json(shown)
+        name, extension = posixpath.splitext(shown.rpartition("/")[2])
+        command = f"s3batch restore {shlex.quote(self._uri + keys.typed(member.key))} --to ."
+        raw = keys.to_base64(member.key)
+        beside = "" if raw is None else f',"key_base64":"{raw}"'
+        return (
+            f'{self._before_content}{key},"archive_content_name":{_json(name)},"archive_content_extension":{_json(extension)}'
+            f',"key":{key}{self._before_ordinal}{ordinal},"offset":{member.offset},"size":{member.size}'
+            f',"sha256":"{member.sha256}","mtime":"{rfc3339_ns(clamped_ns(member.mtime_ns))}"{self._owner(member)}'
+            f"{self._before_command}{_json(command)}{beside}}}"
+        )
+
+    def _owner(self, member: Member) -> str:
+        owner = (member.mode, member.uid, member.gid, member.user, member.group)
+        said = self._owners.get(owner)
+        if said is None:
+            if len(self._owners) >= _MOST_OWNERS:
+                self._owners.clear()
+            said = self._owners[owner] = (
+                f',"mode":"{member.mode:04o}","uid":{member.uid},"gid":{member.gid}'
+                f',"user":{_json(plain(member.user))},"group":{_json(plain(member.group))}'
+            )
+        return said
+
+
 def documents_of(entry: Entry, ordinal: int) -> Document:
     """Return the document of the member that is the `ordinal`th of its archive, counted from 0."""
-    source = json.dumps(fields(entry, ordinal), separators=(",", ":"))
-    return Document(index_name(entry.archive), document_id(entry, ordinal), source)
+    return Documents(entry.archive).of(entry.member, ordinal)
 
 
 def bulks(documents: Iterable[Document], most: int = MOST_DOCUMENTS, most_bytes: int = MOST_BYTES) -> Iterator[list[Document]]:
@@ -148,52 +203,7 @@ def month_of(index: str) -> str:
 
 def document_id(entry: Entry, ordinal: int) -> str:
     """Return a document's id: SHA-256 of bucket, archive key, ordinal and key, which NUL keeps apart as none can hold it."""
-    archive = entry.archive.ref
-    parts = (archive.bucket.encode(), archive.key.encode(), b"%d" % ordinal, entry.member.key)
-    return hashlib.sha256(b"\0".join(parts)).hexdigest()
-
-
-def fields(entry: Entry, ordinal: int) -> Source:
-    """Return what the document of the `ordinal`th member says."""
-    member, archive = entry.member, entry.archive
-    shown = keys.display(member.key)
-    name, extension = posixpath.splitext(posixpath.basename(shown))
-    said = Source(
-        bucket=entry.bucket,
-        url=console_url(archive),
-        name=posixpath.splitext(posixpath.basename(archive.ref.key))[0],
-        archive_content=shown,
-        archive_content_name=name,
-        archive_content_extension=extension,
-        key=shown,
-        archive=archive.ref.key,
-        ordinal=ordinal,
-        offset=member.offset,
-        size=member.size,
-        sha256=member.sha256,
-        mtime=rfc3339_ns(clamped_ns(member.mtime_ns)),
-        mode=f"{member.mode:04o}",
-        uid=member.uid,
-        gid=member.gid,
-        user=plain(member.user),
-        group=plain(member.group),
-        archived_at=rfc3339(archive.created),
-        storage_class=archive.storage_class.value,
-        host=plain(archive.host),
-        batch=archive.batch,
-        tool=archive.tool,
-        version_id=archive.ref.version_id,
-        archive_size=archive.size,
-        checksum_crc64nvme=archive.crc64nvme,
-        members=archive.members,
-        manifest=str(archive.manifest),
-        schema=SCHEMA,
-        restore_command=restore_command(entry),
-    )
-    raw = keys.to_base64(member.key)
-    if raw is not None:
-        said["key_base64"] = raw
-    return said
+    return _id_ended(_id_begun(entry.archive.ref), entry.member.key, ordinal)
 
 
 def console_url(archive: ArchiveRecord) -> str:
@@ -201,6 +211,11 @@ def console_url(archive: ArchiveRecord) -> str:
     return f"{_CONSOLE}/{archive.ref.bucket}?prefix={quote(archive.ref.key, safe='/')}"
 
 
-def restore_command(entry: Entry) -> str:
-    """Return the line that brings exactly this version back."""
-    return f"s3batch restore {shlex.quote(member_uri(entry))} --to ."
+def _id_begun(archive: ObjectRef) -> hashlib._Hash:
+    return hashlib.sha256(b"%b\0%b\0" % (archive.bucket.encode(), archive.key.encode()))
+
+
+def _id_ended(begun: hashlib._Hash, key: bytes, ordinal: int) -> str:
+    made = begun.copy()
+    made.update(b"%d\0%b" % (ordinal, key))
+    return made.hexdigest()

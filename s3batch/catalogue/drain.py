@@ -5,6 +5,9 @@ A replay is harmless, so what a crash leaves unnoted is sent again. Where the in
 is wrong with one archive (its manifest cannot be read) or with one month's index postpones these, and the others pass. A
 document the index will never take is set aside with the reason and blocks nothing.
 
+Bulks are made a little ahead of being sent, which another thread does, one after another, so that the index does not wait for
+us; each is noted only when it was answered.
+
 An index that was deleted and made again lacks what was sent before. Each archive is therefore only forgotten if the index is
 the same as when it was begun, and the identity of every index that documents went into is kept and looked at: where it changed,
 everything of that month is sent again, which also fills the gap that a rebuild beside us leaves.
@@ -12,26 +15,30 @@ everything of that month is sent again, which also fills the gap that a rebuild 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from itertools import islice
 from secrets import SystemRandom
 from typing import ClassVar
 
-from s3batch.catalogue.contract import Entry
-from s3batch.catalogue.documents import Document, bulks, documents_of
-from s3batch.catalogue.index import Index, Outcome
+from s3batch.catalogue.ahead import in_order
+from s3batch.catalogue.index import Answer, Index, Outcome
+from s3batch.catalogue.manifest import Manifest
 from s3batch.catalogue.manifest_source import Manifests
 from s3batch.catalogue.outbox import Behind, Outbox, Waiting
+from s3batch.catalogue.pieces import Piece, Sending, pieces_of
 from s3batch.model import ArchiveRecord, Reservation
-from s3sync.errors import Failure, Permanent, Transient
+from s3sync.errors import Failure, Permanent, Transient, Usage
 from s3sync.events import Event, Level, Listener, silent
 
 FIRST_WAIT_SECONDS = 1.0
 LONGEST_WAIT_SECONDS = 300.0
 LOOK_AGAIN = timedelta(minutes=5)
 """How often the identities of indices are looked at where nothing waits."""
+PIECES_AHEAD = 3
+"""Bulks that are made and not yet noted, the one on its way among them."""
 MOST_UNREADABLE = 3
 """So many manifests in a row that the store does not give: it is the store, and the others need not be tried."""
 
@@ -102,6 +109,8 @@ class _Tally:
     """Manifests the store did not give, in a row."""
     blocked: dict[str, Failure] = field(default_factory=dict)
     """Indices that take nothing now, and why."""
+    again: bool = True
+    """Whether what waits has to be looked through from the oldest."""
 
 
 class Drain:
@@ -138,7 +147,7 @@ class Drain:
         try:
             self._look_at_identities(now, tally)
             self._send_all(now, tally)
-        except Transient as failure:
+        except (Transient, Usage) as failure:
             return self._step_back(failure, now, tally)
         if tally.blocked:
             return self._step_back(next(iter(tally.blocked.values())), now, tally)
@@ -146,14 +155,41 @@ class Drain:
         return self._report(tally, None)
 
     def _send_all(self, now: datetime, tally: _Tally) -> None:
-        while not self._stopping():
-            waiting = self._outbox.next_due(now, tally.blocked)
-            if waiting is None:
-                return
+        with ThreadPoolExecutor(1, thread_name_prefix="bulk") as sender:  # one, so that they arrive in their order
+            while tally.again and not self._stopping():
+                tally.again = False
+                sending = Sending(self._index, self._stopping)
+                with (
+                    closing(self._pieces(now, tally)) as pieces,
+                    closing(in_order(sender, sending.send, pieces, lambda: PIECES_AHEAD)) as sent,
+                ):
+                    for piece, answers in sent:
+                        if answers is not None:
+                            self._take(piece, answers, tally)
+
+    def _pieces(self, now: datetime, tally: _Tally) -> Generator[Piece, None, None]:
+        """Yield what is due, oldest archive first."""
+        after: Waiting | None = None
+        while not self._stopping() and (waiting := self._outbox.next_due(now, tally.blocked, after)) is not None:
+            manifest = self._manifest(waiting, now, tally)
+            if manifest is None:
+                after = waiting
+                continue
             try:
-                self._send(waiting, now, tally)
+                identity = self._ready(waiting.goes_to)
             except _Blocked as blocked:
                 tally.blocked[waiting.goes_to] = blocked.failure
+                continue
+            known = self._outbox.identities().get(waiting.goes_to)
+            if known is None:
+                self._outbox.replay(waiting.goes_to, identity, ())
+                continue
+            if known != identity:
+                self._replay(waiting.goes_to, identity)
+                tally.again = True
+                return  # what is on its way is taken first
+            after = waiting
+            yield from pieces_of(self._index, waiting, manifest, identity)
 
     def _look_at_identities(self, now: datetime, tally: _Tally) -> None:
         """Replay the months whose index is another one or none, at the first drain and then now and again."""
@@ -178,26 +214,8 @@ class Drain:
         self._outbox.replay(name, identity, archives)
         self._listener(IndexReplayed(index=name, archives=len(archives)))
 
-    def _send(self, waiting: Waiting, now: datetime, tally: _Tally) -> None:
-        """Send an archive's documents from where it stopped; forget the archive when all are through."""
-        entries = self._entries(waiting, now, tally)
-        if entries is None:
-            return
-        identity = self._ready(waiting.goes_to)
-        known = self._outbox.identities().get(waiting.goes_to)
-        if known != identity:
-            if known is None:
-                self._outbox.replay(waiting.goes_to, identity, ())
-            else:
-                self._replay(waiting.goes_to, identity)
-            return  # the oldest of them is next
-        if self._send_members(waiting, entries, tally) and self._index.identity(waiting.goes_to) == identity:
-            self._outbox.done(waiting)
-            tally.archives += 1
-            self._listener(ArchiveIndexed(bucket=waiting.bucket, archive=waiting.archive, batch=waiting.batch))
-
-    def _entries(self, waiting: Waiting, now: datetime, tally: _Tally) -> Iterable[Entry] | None:
-        """Return an archive's members; where its manifest cannot be had, postpone it and return None."""
+    def _manifest(self, waiting: Waiting, now: datetime, tally: _Tally) -> Manifest | None:
+        """Return an archive's manifest; where it cannot be had, postpone the archive and return None."""
         try:
             manifest = self._manifests.manifest(waiting.manifest, waiting.batch)
             _refuse_another(manifest.record, waiting)
@@ -209,24 +227,32 @@ class Drain:
                 raise
             return None
         tally.unreadable = 0
-        return (Entry(member, manifest.record) for member in manifest.members())
+        return manifest
 
-    def _send_members(self, waiting: Waiting, entries: Iterable[Entry], tally: _Tally) -> bool:
-        """Send what has not been sent, and tell whether it came to the end. Raises `Transient`, `_Blocked`."""
-        ordinal = waiting.sent
-        documents = (documents_of(entry, number) for number, entry in islice(enumerate(entries), ordinal, None))
-        for bulk in bulks(documents):
-            if self._stopping():
-                return False
-            ordinal += self._send_bulk(waiting, ordinal, bulk, tally)
-        return True
+    def _take(self, piece: Piece, answers: Sequence[Answer], tally: _Tally) -> None:
+        """Note how far a bulk came; forget the archive when all is through and the index is still the one it was begun in."""
+        waiting, name = piece.waiting, piece.waiting.goes_to
+        if self._outbox.identities().get(name) != piece.identity:
+            return  # it was put in again from its first member, meanwhile
+        through = self._note(piece, answers, tally)
+        if through < len(answers):
+            hint = "Wait; it is tried again by itself"
+            tally.blocked[name] = Transient(f"index {name}", answers[through].reason, hint)
+        elif piece.last and self._index.identity(name) == piece.identity:
+            self._outbox.done(waiting)
+            tally.archives += 1
+            self._listener(ArchiveIndexed(bucket=waiting.bucket, archive=waiting.archive, batch=waiting.batch))
+        elif piece.last:
+            tally.again = True
 
-    def _send_bulk(self, waiting: Waiting, first: int, bulk: Sequence[Document], tally: _Tally) -> int:
-        """Send one bulk and note how far it came. Raises `_Blocked` where part of it has to wait."""
-        answers = self._index.create(bulk)
+    def _note(self, piece: Piece, answers: Sequence[Answer], tally: _Tally) -> int:
+        """Note those that are through, and return how many they are."""
+        if piece.prepared is None:
+            return 0
+        documents, waiting, first = piece.prepared.documents, piece.waiting, piece.first
         through = next((place for place, one in enumerate(answers) if one.outcome is Outcome.LATER), len(answers))
         refused = {
-            first + place: (one.reason, bulk[place].source)
+            first + place: (one.reason, documents[place].source)
             for place, one in enumerate(answers[:through])
             if one.outcome is Outcome.SET_ASIDE
         }
@@ -236,9 +262,6 @@ class Drain:
         for ordinal, (reason, _) in refused.items():
             told = DocumentSetAside(bucket=waiting.bucket, archive=waiting.archive, ordinal=ordinal, reason=reason)
             self._listener(told)
-        if through < len(answers):
-            hint = "Wait; it is tried again by itself"
-            raise _Blocked(Transient(f"index {waiting.goes_to}", answers[through].reason, hint))
         return through
 
     def _step_back(self, failure: Failure, now: datetime, tally: _Tally) -> DrainReport:

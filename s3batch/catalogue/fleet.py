@@ -10,7 +10,7 @@ from s3batch.catalogue.arrange import add_to_alias, arrange, wrong_layout
 from s3batch.catalogue.bulks import BulkIndex
 from s3batch.catalogue.cluster import Arranges, IndexFacts, Writes
 from s3batch.catalogue.documents import Document
-from s3batch.catalogue.index import Answer
+from s3batch.catalogue.index import Answer, Prepared
 from s3sync.errors import Permanent, Transient
 
 
@@ -48,9 +48,13 @@ class FleetIndex:
         """See the contract."""
         return " ".join(sorted(facts.uuid for facts in self._cluster.indices(name))) or None
 
-    def create(self, documents: Sequence[Document]) -> list[Answer]:
+    def prepared(self, documents: Sequence[Document]) -> Prepared:
         """See the contract."""
-        return self._bulks.create(documents)
+        return self._bulks.prepared(documents)
+
+    def create(self, prepared: Prepared) -> list[Answer]:
+        """See the contract."""
+        return self._bulks.send(prepared)
 
     def _made(self, name: str) -> list[IndexFacts]:
         """Make an index, with its templates, which may have gone with it."""

@@ -5,6 +5,9 @@ leave it alone. When all its manifests are in, the read alias moves to it in one
 the new, and then the name of the month, which is written to. Manifests that came meanwhile are looked for before that and after
 it; agents notice the new index by its uuid and send again what they have of that month, which is harmless.
 
+Manifests are read, and bulks sent, by threads of their own, a few ahead of what is settled, so that the index does not wait for
+us. What it would not take at the first attempt is sent again, with patience, before anything new is begun.
+
 A rebuild that was broken off goes on: what is in the unfinished index in full is not read again. A manifest that is wrong is
 reported and left out. Where the old index knows an archive that the new one has not, or has less of (a refused manifest, a
 bucket nobody named), the old one stays in its place unless that is wanted: it may be the last trace of an archive.
@@ -13,21 +16,22 @@ bucket nobody named), the old one stays in its place unless that is wanted: it m
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from contextlib import closing
+from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
 from s3batch.catalogue import manifest as manifest_format
 from s3batch.catalogue import template
+from s3batch.catalogue.ahead import in_order
 from s3batch.catalogue.bulks import BulkIndex
 from s3batch.catalogue.cluster import Arranges, IndexFacts, Json, Searches, Writes
-from s3batch.catalogue.contract import Entry
-from s3batch.catalogue.documents import INDEX_PREFIX, Document, bulks, documents_of
-from s3batch.catalogue.index import Outcome
+from s3batch.catalogue.documents import INDEX_PREFIX, Document, Documents, bulks
+from s3batch.catalogue.index import Answer, Outcome, Prepared
 from s3batch.catalogue.manifest import Manifest
 from s3batch.catalogue.manifest_source import fetch
-from s3batch.catalogue.rebuild import AT_ONCE, MANIFESTS, ManifestRefused, Refusal, batched
+from s3batch.catalogue.rebuild import AT_ONCE, MANIFESTS, ManifestRefused, Refusal
 from s3sync.errors import Exit, Failure, Permanent, Transient
 from s3sync.events import Event, Level, Listener, silent
 from s3sync.store.contract import ObjectRef, Reads
@@ -36,6 +40,10 @@ PATIENCE_SECONDS = 600.0
 """How long the index may refuse to take anything before the rebuild is left for later."""
 SETTLE_SECONDS = 2.0
 """How long searches that have begun in an old index are left before it is deleted."""
+PIECES_AHEAD = 3
+"""Bulks that are made and not yet settled, the one on its way among them: two at once make more work for the node."""
+MOST_HELD_BYTES = 16 << 20
+"""About how much of manifests is held ahead."""
 FULL = "full"
 """What an index being built is marked when it has all there is, and may be searched."""
 _LONGEST_WAIT_SECONDS = 15.0
@@ -138,6 +146,8 @@ class MonthRebuild:
         self._wishes = wishes
         self._listener = listener
         self._bulks = BulkIndex(cluster)
+        self._weighed = MOST_HELD_BYTES // 4
+        """Bytes of the latest manifest; before the first, of a large one."""
 
     def run(self, index: str, listed: Callable[[], list[ObjectRef]]) -> MonthReport:
         """Rebuild the month `index` from the manifests that `listed` names, now and when asked again.
@@ -192,14 +202,23 @@ class MonthRebuild:
     def _fill(self, fresh: str, refs: Sequence[ObjectRef], report: MonthReport) -> None:
         self._cluster.refresh(fresh)
         there = batches_in(self._cluster, fresh)
-        done = 0
-        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="manifest") as pool:
-            for some in batched(refs, AT_ONCE):
-                for found in pool.map(self._fetched, some):
-                    self._take(found, fresh, there, report)
-                done += len(some)
-                told = MonthProgress(index=report.index, done=done, found=len(refs), documents=report.documents)
-                self._listener(told)
+        with (
+            ThreadPoolExecutor(AT_ONCE, thread_name_prefix="manifest") as readers,
+            ThreadPoolExecutor(1, thread_name_prefix="bulk") as sender,
+            closing(in_order(readers, self._fetched, refs, self._manifests_ahead)) as manifests,
+            closing(self._pieces(manifests, fresh, there, report)) as pieces,
+            closing(in_order(sender, self._attempted, pieces, lambda: PIECES_AHEAD)) as attempts,
+        ):
+            for piece, attempt in attempts:
+                if isinstance(piece, Prepared):
+                    self._settle(piece, attempt, report)
+                elif piece % AT_ONCE == 0 or piece == len(refs):
+                    told = MonthProgress(index=report.index, done=piece, found=len(refs), documents=report.documents)
+                    self._listener(told)
+
+    def _manifests_ahead(self) -> int:
+        """Return how many manifests may be held, by how large the latest was: of small ones many, since each is waited for."""
+        return max(2, min(AT_ONCE, MOST_HELD_BYTES // max(1, self._weighed)))
 
     def _fetched(self, ref: ObjectRef) -> Manifest | Refusal:
         try:
@@ -209,31 +228,38 @@ class MonthRebuild:
             return Refusal(ref, failure)
         return manifest
 
-    def _take(self, found: Manifest | Refusal, fresh: str, there: Batches, report: MonthReport) -> None:
-        if isinstance(found, Refusal):
-            self._refuse(found.ref, found.failure, report)
-            return
-        record = found.record
-        if there.get((record.ref.bucket, record.batch)) == record.members:
-            report.resumed += 1
-            return
-        try:
-            for group in bulks(documents_of_manifest(found, fresh)):
-                self._send(group, report)
-        except Permanent as failure:
-            self._refuse(record.manifest, failure, report)
+    def _pieces(
+        self, manifests: Iterable[tuple[ObjectRef, Manifest | Refusal]], fresh: str, there: Batches, report: MonthReport
+    ) -> Generator[Prepared | int, None, None]:
+        """Yield what is to be sent, and after each manifest how many are through by then."""
+        for number, (_, found) in enumerate(manifests, start=1):
+            self._weighed = 0 if isinstance(found, Refusal) else found.packed_bytes
+            if isinstance(found, Refusal):
+                self._refuse(found.ref, found.failure, report)
+            elif there.get((found.record.ref.bucket, found.record.batch)) == found.record.members:
+                report.resumed += 1
+            else:
+                yield from (self._bulks.prepared(group) for group in bulks(documents_of_manifest(found, fresh)))
+            yield number
 
-    def _send(self, group: Sequence[Document], report: MonthReport) -> None:
-        """Send until all is there, waiting where the index cannot take it. Raises `Transient` after long."""
-        waiting, waited, wait = list(group), 0.0, 0.5
+    def _attempted(self, piece: Prepared | int) -> list[Answer] | Transient:
+        """Send a piece once and return the answers, or why there are none."""
+        try:
+            return self._bulks.send(piece) if isinstance(piece, Prepared) else []
+        except Transient as failure:
+            return failure
+
+    def _settle(self, piece: Prepared, attempt: list[Answer] | Transient, report: MonthReport) -> None:
+        """Send again until all is there, waiting where the index cannot take it. Raises `Transient` after long."""
+        waiting, waited, wait = list(piece.documents), 0.0, 0.5
         while waiting:
-            try:
-                answers = self._bulks.create(waiting)
-                reason = next((one.reason for one in answers if one.outcome is Outcome.LATER), "")
-            except Transient as failure:
+            if isinstance(attempt, Transient):
                 if waited >= PATIENCE_SECONDS:
-                    raise
-                answers, reason = [], str(failure)
+                    raise attempt
+                answers, reason = [], str(attempt)
+            else:
+                answers = attempt
+                reason = next((one.reason for one in answers if one.outcome is Outcome.LATER), "")
             report.set_aside += [one.reason for one in answers if one.outcome is Outcome.SET_ASIDE][:1]
             report.documents += sum(one.outcome is Outcome.DONE for one in answers)
             if answers:
@@ -244,6 +270,7 @@ class MonthRebuild:
                     raise Transient(f"index {waiting[0].index}", f"takes nothing: {reason}", "Run it again; it goes on")
                 self._wishes.sleep(wait)
                 waited, wait = waited + wait, min(wait * 2, _LONGEST_WAIT_SECONDS)
+                attempt = self._attempted(self._bulks.prepared(waiting))
 
     def _swap(self, index: str, fresh: str) -> None:
         """Put `fresh` into the place of whatever has the month's name: what is searched in one step, then what is written to.
@@ -282,8 +309,9 @@ def _building(body: object) -> Json:
 
 def documents_of_manifest(manifest: Manifest, index: str) -> Iterator[Document]:
     """Yield the documents that a manifest calls for, as they go into `index`."""
+    documents = Documents(manifest.record, index)
     for ordinal, member in enumerate(manifest.members()):
-        yield replace(documents_of(Entry(member, manifest.record), ordinal), index=index)
+        yield documents.of(member, ordinal)
 
 
 def _fewer(old: Batches, new: Batches) -> list[str]:

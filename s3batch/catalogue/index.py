@@ -29,6 +29,17 @@ class Answer:
     reason: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Documents that go together, and the body they go in."""
+
+    documents: Sequence[Document]
+    body: bytes
+    """As it is sent."""
+    size: int
+    """Bytes of the body before it was packed."""
+
+
 class Index(Protocol):
     """Takes documents. Sending one twice is harmless: it is created once and never changed.
 
@@ -44,5 +55,8 @@ class Index(Protocol):
     def identity(self, name: str) -> str | None:
         """Return the identity of the index `name`; None where there is none."""
 
-    def create(self, documents: Sequence[Document]) -> list[Answer]:
-        """Send `documents` and return an answer for each, in their order; where `Transient` is raised some may have arrived."""
+    def prepared(self, documents: Sequence[Document]) -> Prepared:
+        """Return what `create` takes: all that can be done before the index is asked. From any thread."""
+
+    def create(self, prepared: Prepared) -> list[Answer]:
+        """Send documents and return an answer for each, in their order; where `Transient` is raised some may have arrived."""

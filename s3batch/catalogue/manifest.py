@@ -55,6 +55,11 @@ class Manifest:
     record: ArchiveRecord
     _packed: bytes = field(repr=False)
 
+    @property
+    def packed_bytes(self) -> int:
+        """How much memory it holds."""
+        return len(self._packed)
+
     def members(self) -> Iterator[Member]:
         """Yield the members in the order they lie in the archive; may be called again."""
         return _members(_open(self._packed)[1], self.record.size)

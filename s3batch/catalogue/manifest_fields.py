@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import TypeVar
 
 from s3batch.model import ArchiveRecord, Member
@@ -85,17 +86,25 @@ def member_from(element: object, previous: Previous) -> Member:
         raise ValueError(f"offset {offset} overlaps what is before it")
     if offset + size > previous.archive_size:
         raise ValueError(f"offset {offset} and size {size} go beyond the archive")
-    return Member(
-        key=_member_key(fields),
-        offset=offset,
-        size=size,
-        sha256=_matching(fields, "sha256", _SHA256),
-        mtime_ns=_parsed(fields, "mtime", _mtime),
-        mode=int(_matching(fields, "mode", _MODE), 8),
-        uid=_integer(fields, "uid", _MOST_ID),
-        gid=_integer(fields, "gid", _MOST_ID),
-        user=_text(fields, "user"),
-        group=_text(fields, "group"),
+    said = fields.get("mode"), fields.get("uid"), fields.get("gid"), fields.get("user"), fields.get("group")
+    try:
+        owner = _owner(*said)
+    except TypeError:  # what cannot be hashed cannot be right, and is named like all that is not
+        owner = _owner.__wrapped__(*said)
+    sha256, mtime_ns = _matching(fields, "sha256", _SHA256), _parsed(fields, "mtime", _mtime)
+    return Member(_member_key(fields), offset, size, sha256, mtime_ns, *owner)
+
+
+@lru_cache(maxsize=256, typed=True)
+def _owner(mode: object, uid: object, gid: object, user: object, group: object) -> tuple[int, int, int, str, str]:
+    """Return mode, ids and names of a member; neighbours in a manifest mostly share them."""
+    fields = {"mode": mode, "uid": uid, "gid": gid, "user": user, "group": group}
+    return (
+        int(_matching(fields, "mode", _MODE), 8),
+        _integer(fields, "uid", _MOST_ID),
+        _integer(fields, "gid", _MOST_ID),
+        _text(fields, "user"),
+        _text(fields, "group"),
     )
 
 

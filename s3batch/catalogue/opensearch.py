@@ -7,6 +7,7 @@ answer the others in turn, each once; which of them is down is remembered for a 
 
 from __future__ import annotations
 
+import json
 import logging
 import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
-from s3batch.catalogue.cluster import Hit, Hits, IndexFacts, ItemReply, Json, Refused, Server
+from s3batch.catalogue.cluster import Hit, Hits, IndexFacts, ItemReply, Json, Refused, Server, packed
 from s3sync.errors import Failure, Permanent, Transient, Usage
 
 if TYPE_CHECKING:
@@ -28,7 +29,14 @@ TIMEOUT_SECONDS = 60.0
 Sign = Callable[[str, str, bytes | str | None], dict[str, str]]
 
 _NOTHING: Json = {}
+_CONNECTIONS = 4
+"""Kept open to each host: as many as threads of ours use one cluster at once."""
+_PACKED = {"content-encoding": "gzip"}
 _MOST_REASON = 500
+_BLOCKS = frozenset({"cluster_block_exception", "index_create_block_exception"})
+"""What answers 403 and is no matter of rights: a disk too full, above all."""
+_NO_TLS = "WRONG_VERSION_NUMBER"
+"""What OpenSSL calls an answer that is none of TLS, as plain http is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +80,8 @@ class OpenSearchCluster:
             timeout=self.reach.timeout_seconds,
             max_retries=len(self.reach.urls) - 1,
             retry_on_timeout=False,
-            http_compress=True,
+            headers={"accept-encoding": "gzip,deflate"},
+            pool_maxsize=_CONNECTIONS,
         )
 
     # Searches
@@ -121,9 +130,9 @@ class OpenSearchCluster:
 
     # Writes
 
-    def bulk(self, body: str) -> list[ItemReply]:
+    def bulk(self, body: str | bytes) -> list[ItemReply]:
         """See the contract."""
-        items = self.ask("POST", "/_bulk", body).get("items")
+        items = self.ask("POST", "/_bulk", body, filter_path="items.*.status,items.*.error").get("items")
         if not isinstance(items, list):
             raise self._not_understood("gave an answer that is none of a bulk request")
         return [_item(item) for item in items]
@@ -185,15 +194,18 @@ class OpenSearchCluster:
 
     # The wire
 
-    def ask(self, method: str, path: str, body: Json | str | None = None, **query: str) -> Json:
-        """Send one request and return the object it was answered with. Raises `Refused` and `Transient` only."""
+    def ask(self, method: str, path: str, body: Json | str | bytes | None = None, **query: str) -> Json:
+        """Send one request and return the object it was answered with; bytes are `packed` already.
+
+        Raises `Refused` and `Transient` only.
+        """
         from opensearchpy.exceptions import OpenSearchException, SSLError, TransportError  # noqa: PLC0415 - as above
 
         try:
-            reply = self._client.transport.perform_request(method, path, params=query, body=body)
+            headers = None if body is None else _PACKED
+            reply = self._client.transport.perform_request(method, path, params=query, body=_packed(body), headers=headers)
         except SSLError as error:
-            hint = "Renew its certificate, or name its authority or fingerprint: S3BATCH_OPENSEARCH_CA, _FINGERPRINT"
-            raise Transient(self.subject, f"cannot be trusted: {_line(str(error.error))}", hint) from error
+            raise self._not_trusted(_line(str(error.error))) from error
         except TransportError as error:
             if isinstance(error.info, Failure):  # signing failed, and says why
                 raise error.info from None
@@ -225,11 +237,17 @@ class OpenSearchCluster:
         if not isinstance(status, int):
             return Transient(self.subject, f"cannot be reached: {reason}", "Check that it runs and that the address is right")
         kind = _kind(info)
-        if status in {401, 403} and kind != "cluster_block_exception":
+        if status in {401, 403} and kind not in _BLOCKS:
             wrong, hint = f"refuses us ({status}): {reason}", "Check user, password and rights"
         else:
             wrong, hint = f"cannot take it now ({status}): {reason}", "Wait; it is tried again by itself"
         return Refused(self.subject, wrong, hint, status=status, kind=kind)
+
+    def _not_trusted(self, reason: str) -> Transient:
+        if _NO_TLS in reason:
+            return Transient(self.subject, f"does not speak TLS: {reason}", "Write http:// in its URL, if that is meant")
+        hint = "Renew its certificate, or name its authority or fingerprint: S3BATCH_OPENSEARCH_CA, _FINGERPRINT"
+        return Transient(self.subject, f"cannot be trusted: {reason}", hint)
 
     def _not_understood(self, wrong: str) -> Transient:
         return Transient(self.subject, wrong, "Check that it is OpenSearch")
@@ -246,6 +264,12 @@ def _tls(reach: Reach) -> ssl.SSLContext:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE  # the one certificate is compared instead
     return context
+
+
+def _packed(body: Json | str | bytes | None) -> bytes | None:
+    if body is None or isinstance(body, bytes):
+        return body
+    return packed(body if isinstance(body, str) else json.dumps(body))
 
 
 def _path(name: str) -> str:
@@ -314,8 +338,9 @@ def _kind(info: object) -> str:
 
 
 def _reason(reply: object) -> str:
-    """Return the words of an error, wherever this server puts them, in one line."""
-    error: Any = _object(reply).get("error", reply)
+    """Return the words of an error, wherever this server, or a service before it, puts them, in one line."""
+    said = _object(reply)
+    error: Any = next((said[name] for name in ("error", "message", "Message") if name in said), reply)
     if not isinstance(error, Mapping):
         return _line(str(error or "no reason given"))
     cause = error.get("caused_by")

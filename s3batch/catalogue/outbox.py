@@ -190,14 +190,15 @@ class Outbox:
             return Behind(0, None, set_aside)
         return Behind(archives, from_ns(oldest["created"] * 1000), set_aside, failure[0] if failure else oldest["error"])
 
-    def next_due(self, now: datetime, without: Collection[str]) -> Waiting | None:
-        """Return the oldest archive that may be sent now and goes into none of the indices `without`."""
+    def next_due(self, now: datetime, without: Collection[str], after: Waiting | None = None) -> Waiting | None:
+        """Return the oldest archive behind `after` that may be sent now and goes into none of the indices `without`."""
         query = (
             "SELECT * FROM outbox WHERE next_try <= ? AND goes_to NOT IN (SELECT value FROM json_each(?))"
-            " ORDER BY created, batch LIMIT 1"
+            " AND (created, batch) > (?, ?) ORDER BY created, batch LIMIT 1"
         )
+        place = (-1, "") if after is None else (_micros(after.created), after.batch)
         with self._db.read() as db:
-            row = db.execute(query, (_micros(now), json.dumps(list(without)))).fetchone()
+            row = db.execute(query, (_micros(now), json.dumps(list(without)), *place)).fetchone()
         return None if row is None else _waiting(row)
 
     def note(self, waiting: Waiting, sent: int, refused: Mapping[int, tuple[str, str]]) -> None:

@@ -43,15 +43,14 @@ def setup_catalogue(parser: argparse.ArgumentParser) -> None:
     """Add the argument."""
     parser.add_argument(
         "--catalogue",
-        type=Where,
-        choices=list(Where),
+        choices=[str(where) for where in Where],
         help="this host's (local), the fleet's (opensearch), or this host's, saying that the fleet's may know more (auto)",
     )
 
 
 def chosen(args: argparse.Namespace, app: Needs) -> Lookup:
     """Return the catalogue to look into. Raises `Usage` where it is the fleet's and none is configured."""
-    where = args.catalogue or app.settings.catalogue
+    where = Where(args.catalogue) if args.catalogue else app.settings.catalogue
     if where is Where.OPENSEARCH:
         if app.fleet is None:
             raise Usage("--catalogue opensearch", "no OpenSearch is configured", "Set S3BATCH_OPENSEARCH_URL")

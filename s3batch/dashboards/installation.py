@@ -66,7 +66,16 @@ def _asked(subject: str, request: urllib.request.Request, ca: Path | None) -> by
         hint = "Check the address, user and password, and that it is OpenSearch Dashboards"
         raise Transient(subject, f"refuses ({error.code}): {said or error.reason}", hint) from error
     except OSError as error:
-        raise Transient(subject, f"cannot be reached: {error}", "Check that it runs and that the address is right") from error
+        raise _away(subject, getattr(error, "reason", error)) from error
+
+
+def _away(subject: str, reason: object) -> Transient:
+    if isinstance(reason, ssl.SSLCertVerificationError):
+        hint = "Renew its certificate, or name the authority that signed it: S3BATCH_OPENSEARCH_CA"
+        return Transient(subject, f"cannot be trusted: {reason}", hint)
+    if isinstance(reason, ssl.SSLError) and reason.reason == "WRONG_VERSION_NUMBER":
+        return Transient(subject, f"does not speak TLS: {reason}", "Write http:// in its URL, if that is meant")
+    return Transient(subject, f"cannot be reached: {reason}", "Check that it runs and that the address is right")
 
 
 def _imported(subject: str, reply: bytes) -> int:

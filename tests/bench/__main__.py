@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from s3batch.catalogue.arrange import arrange
 from s3sync.output import Output, table
-from tests.bench import catalogue, growth, idle, page, restore, whole
+from tests.bench import catalogue, growth, idle, page, rebuild, restore, search, whole
 from tests.bench.null_s3 import null_s3
 from tests.bench.sets import SETS, make
 from tests.bench.sync import CONNECTIONS, LATENCY_SECONDS, SYNC_PEERS
@@ -135,6 +136,19 @@ def growing(bench: Bench) -> Iterator[str]:
     yield from table(growth.rows(seconds), ("files", "seconds", "microseconds a file", "x"))
 
 
+def indexing(way: str) -> Callable[[Bench], Iterator[str]]:
+    """Return the fleet's index, made anew or filled from an outbox."""
+
+    def measure(bench: Bench) -> Iterator[str]:
+        with bench.room() as base, search.long_node(base) as node:
+            cluster = node.cluster()
+            arrange(cluster)
+            cluster.close()
+            yield from rebuild.measure(node, way, int(200_000 * bench.scale), bench.runs)
+
+    return measure
+
+
 SUBJECTS: Mapping[str, Callable[[Bench], Iterator[str]]] = {
     "pack": pack,
     **{name: emptying(name) for name in SETS},
@@ -143,6 +157,8 @@ SUBJECTS: Mapping[str, Callable[[Bench], Iterator[str]]] = {
     "idle": idle_pass,
     "catalogue": members,
     "restore": restoring,
+    "rebuild": indexing("rebuild"),
+    "drain": indexing("drain"),
     "growth": growing,
 }
 

@@ -61,14 +61,23 @@ def main() -> None:
 
 @contextmanager
 def node_running(folder: Path) -> Iterator[OpenSearchCluster]:
+    """Run a node for the length of the block; yield a client of ours."""
+    with long_node(folder) as node:
+        cluster = node.cluster(timeout_seconds=300)
+        try:
+            yield cluster
+        finally:
+            cluster.close()
+
+
+@contextmanager
+def long_node(folder: Path) -> Iterator[Node]:
     """Run a node for the length of the block, compiled as for long work."""
     node = Node(SECOND.get(cache_folder(os.environ)), SECOND, folder, compiler=())
     node.start()
-    cluster = node.cluster(timeout_seconds=300)
     try:
-        yield cluster
+        yield node
     finally:
-        cluster.close()
         node.kill()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+
 import pytest
 
 from s3batch.catalogue.bulks import BulkIndex
@@ -20,9 +22,10 @@ class Answering:
         self._reply = reply
         self.bodies: list[str] = []
 
-    def bulk(self, body: str) -> list[ItemReply]:
-        self.bodies.append(body)
-        return [self._reply] * (body.count("\n") // 2)
+    def bulk(self, body: str | bytes) -> list[ItemReply]:
+        text = gzip.decompress(body).decode() if isinstance(body, bytes) else body
+        self.bodies.append(text)
+        return [self._reply] * (text.count("\n") // 2)
 
 
 @pytest.mark.parametrize(

@@ -115,6 +115,14 @@ def test_find_for_people(catalogue: SqliteCatalogue) -> None:
     ] == ran.out.splitlines()
 
 
+def test_a_catalogue_that_there_is_none_of(catalogue: SqliteCatalogue, capsys: pytest.CaptureFixture[str]) -> None:
+    """Those there are are named, as they are typed."""
+    with pytest.raises(SystemExit):
+        Ran(find, catalogue, "x", "--catalogue", "nowhere")
+
+    assert "invalid choice: 'nowhere' (choose from 'auto', 'local', 'opensearch')" in capsys.readouterr().err
+
+
 def test_find_limit_and_after(catalogue: SqliteCatalogue) -> None:
     """A limit stops the search and says how to go on; going on finds the rest and says nothing more."""
     first = Ran(find, catalogue, "txt", "--limit", "2", as_json=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from s3batch.catalogue.cluster import Refused
 from s3batch.catalogue.opensearch import OpenSearchCluster, Reach, Sign
 from s3batch.catalogue.reach import reach_of
 from s3batch.settings import Settings
@@ -14,7 +15,7 @@ from s3sync.errors import Transient, Usage
 from s3sync.store.aws import signing
 from tests.doubles.certificates import answering_by_tls, certificate
 from tests.doubles.http_server import Asked, Reply, answering
-from tests.doubles.opensearch_server import opensearch
+from tests.doubles.opensearch_server import error, opensearch
 from tests.doubles.sigv4 import wrong
 from tests.front.test_settings import read
 
@@ -71,6 +72,41 @@ def test_a_file_of_authorities_that_is_none(tmp_path: Path, content: bytes | Non
 
     with pytest.raises(Usage, match="S3BATCH_OPENSEARCH_CA"):
         server(Reach(urls=("https://127.0.0.1:1",), ca=tmp_path / "ca.pem"))
+
+
+def test_plain_http_where_tls_was_expected() -> None:
+    """Is no matter of certificates: it is said what to write."""
+    with answering(version) as plain, pytest.raises(Transient, match="does not speak TLS") as failed:
+        server(Reach(urls=(plain.endpoint.replace("http:", "https:"),)))
+
+    assert "http://" in failed.value.hint
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"message": "The security token included in the request is expired"},
+        {"Message": "User: arn:aws:iam::1:role/agent is not authorized to perform: es:ESHttpGet"},
+    ],
+)
+def test_what_the_service_says_before_the_cluster_is_asked(said: dict[str, str]) -> None:
+    """Amazon's own refusals have their words in another place; they are shown."""
+    body = json.dumps(said).encode()
+    reply = Reply(status=403, body=body, headers={"content-type": "application/json"})
+    with answering(lambda _asked: reply) as service, pytest.raises(Refused) as failed:
+        server(Reach(urls=(service.endpoint,)))
+
+    assert f"refuses us (403): {next(iter(said.values()))}" == failed.value.wrong
+
+
+@pytest.mark.parametrize("kind", ["cluster_block_exception", "index_create_block_exception"])
+def test_a_block_is_no_matter_of_rights(kind: str) -> None:
+    """A disk that is too full makes the cluster answer 403 as well: nobody has to look at users and passwords for it."""
+    reply = error(403, kind)
+    with answering(lambda _asked: reply) as full, pytest.raises(Refused, match=r"cannot take it now \(403\)") as failed:
+        server(Reach(urls=(full.endpoint,)))
+
+    assert "password" not in failed.value.hint
 
 
 def test_one_of_several_hosts_is_enough() -> None:

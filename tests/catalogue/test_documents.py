@@ -1,16 +1,23 @@
 from __future__ import annotations
 
 import json
+import posixpath
+import shlex
 from dataclasses import replace
 from datetime import UTC, datetime
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from s3batch.catalogue.contract import Entry
-from s3batch.catalogue.documents import bulks, document_id, documents_of, fields
+from s3batch.catalogue.documents import Documents, Source, bulks, document_id, documents_of, index_name
+from s3batch.catalogue.manifest_fields import clamped_ns, plain
+from s3batch.catalogue.targets import member_uri
+from s3sync import keys
 from s3sync.store.contract import ObjectRef
+from s3sync.times import rfc3339, rfc3339_ns
 from tests.catalogue.examples import members, record
 from tests.goldens import golden
 
@@ -19,6 +26,12 @@ def entry(key: str | bytes = "in/my report é.tar.gz", archive: str = "in/a b/ba
     """Return a member to make a document of."""
     made = record("batch", 1)
     return Entry(members(key)[0], replace(made, ref=ObjectRef("bucket", archive)))
+
+
+def fields(made: Entry, ordinal: int) -> Source:
+    """Return what the document of a member says."""
+    said: Source = json.loads(documents_of(made, ordinal).source)
+    return said
 
 
 @pytest.mark.golden
@@ -78,6 +91,70 @@ def test_ids_differ() -> None:
 
     assert (5, {64}) == (len(ids), {len(one) for one in ids})
     assert document_id(entry(), 0) == document_id(entry(), 0)
+
+
+NAMES = st.text(max_size=20).filter(lambda text: "\0" not in text)
+"""Lone surrogates among them: a user's name that is not UTF-8 arrives with some."""
+
+
+@given(
+    st.binary(min_size=1, max_size=60).filter(lambda raw: b"\0" not in raw)
+    | st.text("a/.'\"#\\é\n", min_size=1).map(str.encode),
+    st.text("b/. 'é\"#", min_size=1),
+    st.tuples(NAMES, st.sampled_from(["", "\udc80"]), NAMES).map("".join),
+    st.integers(-(2**70), 2**70),
+    st.integers(0, 0o7777),
+)
+def test_written_as_an_encoder_would(key: bytes, archive: str, user: str, mtime_ns: int, mode: int) -> None:
+    """Whatever names hold, the text put together piece by piece is what a JSON encoder makes of the fields, in their order."""
+    first = entry(key, archive)
+    one = replace(first, member=first.member._replace(user=user, mtime_ns=mtime_ns, mode=mode))
+    documents = Documents(one.archive)
+    documents.of(first.member, 0)
+
+    made = documents.of(one.member, 7)
+
+    assert json.dumps(plainly(one, 7), separators=(",", ":")) == made.source
+    assert (document_id(one, 7), index_name(one.archive)) == (made.id, made.index)
+
+
+def plainly(one: Entry, ordinal: int) -> dict[str, object]:
+    """Return the fields of a document, each from its own source."""
+    member, archive = one.member, one.archive
+    shown = keys.display(member.key)
+    raw = keys.to_base64(member.key)
+    return {
+        "bucket": one.bucket,
+        "url": f"https://s3.console.aws.amazon.com/s3/object/{one.bucket}?prefix={quote(archive.ref.key, safe='/')}",
+        "name": posixpath.splitext(posixpath.basename(archive.ref.key))[0],
+        "archive_content": shown,
+        "archive_content_name": posixpath.splitext(posixpath.basename(shown))[0],
+        "archive_content_extension": posixpath.splitext(posixpath.basename(shown))[1],
+        "key": shown,
+        "archive": archive.ref.key,
+        "ordinal": ordinal,
+        "offset": member.offset,
+        "size": member.size,
+        "sha256": member.sha256,
+        "mtime": rfc3339_ns(clamped_ns(member.mtime_ns)),
+        "mode": f"{member.mode:04o}",
+        "uid": member.uid,
+        "gid": member.gid,
+        "user": plain(member.user),
+        "group": plain(member.group),
+        "archived_at": rfc3339(archive.created),
+        "storage_class": archive.storage_class.value,
+        "host": archive.host,
+        "batch": archive.batch,
+        "tool": archive.tool,
+        "version_id": archive.ref.version_id,
+        "archive_size": archive.size,
+        "checksum_crc64nvme": archive.crc64nvme,
+        "members": archive.members,
+        "manifest": str(archive.manifest),
+        "schema": 1,
+        "restore_command": f"s3batch restore {shlex.quote(member_uri(one))} --to .",
+    } | ({} if raw is None else {"key_base64": raw})
 
 
 @given(st.lists(st.integers(0, 3000), max_size=60), st.integers(1, 10), st.integers(500, 5000))

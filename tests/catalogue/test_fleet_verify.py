@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from s3batch.catalogue.fleet_catalogue import FleetCatalogue
+from s3batch.catalogue.fleet_verify import VerifyProgress
 from s3batch.catalogue.inventory import InventoryRowLeftOut, objects
 from s3batch.catalogue.opensearch import OpenSearchCluster
 from s3batch.catalogue.template import ALIAS
@@ -161,6 +162,29 @@ def test_rebuild_by_its_command(host: World) -> None:
     assert (Exit.DONE, expected) == (code, {name: records[-1][name] for name in expected})
     assert ["s3-batch-2026.03-r20260301t120000"] == [facts.name for facts in host.cluster.indices(ALIAS)]
     assert (Exit.DONE, {}) == ((done := said(host, "verify"))[0], findings(done[1]))
+
+
+@pytest.mark.slow
+@pytest.mark.live("opensearch")
+def test_an_inventory_of_one_bucket_judges_no_other(host: World, tmp_path: Path) -> None:
+    """Archives of a bucket that the inventory says nothing of are not gone one by one: the bucket is named, once."""
+    inventory = tmp_path / "inventory.csv"
+    inventory.write_text('"elsewhere","in/else.txt"\n')
+
+    code, records = said(host, "verify", "--inventory", str(inventory))
+
+    assert [("gone", "s3://bucket/")] == [(one["finding"], one["subject"]) for one in records[:-1]]
+    assert (Exit.PARTIAL, True) == (code, "says nothing of this bucket" in records[0]["detail"])
+
+
+@pytest.mark.slow
+@pytest.mark.live("opensearch")
+def test_an_inventory_that_cannot_be_read_is_told_at_once(host: World, tmp_path: Path) -> None:
+    """Before anything is compared, which may take hours."""
+    with pytest.raises(Usage, match="cannot be read"):
+        said(host, "verify", "--inventory", str(tmp_path / "none.csv"))
+
+    assert not any(isinstance(told, VerifyProgress) for told in host.told)
 
 
 def test_inventory_rows(tmp_path: Path) -> None:

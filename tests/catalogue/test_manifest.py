@@ -153,6 +153,9 @@ def test_unknown_fields_are_let_be() -> None:
         ("member", {"mode": "rw-r--r--"}, "member 1: mode is not as it must be"),
         ("member", {"mode": 420}, "member 1: mode is missing or not text"),
         ("member", {"uid": "alice"}, "member 1: uid is missing or not a number"),
+        ("member", {"uid": True}, "member 1: uid is missing or not a number"),
+        ("member", {"gid": 100.0}, "member 1: gid is missing or not a number"),
+        ("member", {"user": ["alice"]}, "member 1: user is missing or not text"),
         ("member", {"user": "u" * 2000}, "member 1: user is too long"),
     ],
 )

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import pytest
 from s3batch.catalogue import template
 from s3batch.catalogue.arrange import arrange
 from s3batch.catalogue.drain import IndexAway, IndexReplayed
+from s3batch.catalogue.opensearch import OpenSearchCluster, Reach
 from s3sync.errors import Transient
 from tests.catalogue.examples import BEGIN
 from tests.catalogue.fleet_world import World, world
@@ -255,11 +256,17 @@ def test_slow_node(node: Node, fleet: World, tmp_path: Path) -> None:
     (tmp_path / "slow").mkdir()
     with answering(slow) as front, world(tmp_path / "slow", front.endpoint, timeout_seconds=1) as host:
         host.archive("b0", 1_500)
-        failures = [host.drain().failure for _ in range(3)]
-        host.settle()
+        failures = []
+        while trouble:  # on a busy machine other requests are too slow as well, which takes no trouble away
+            failures.append(host.drain().failure)
+        with closing(OpenSearchCluster(Reach(urls=(front.endpoint,), timeout_seconds=30))) as patient:
+            host.cluster = patient
+            host.restart()
+            host.settle()
 
-        assert [True] * 3 == [isinstance(failure, Transient) for failure in failures]
-        assert host.whole()
+            assert {True} == {isinstance(failure, Transient) for failure in failures}
+            assert len(failures) >= 3
+            assert host.whole()
 
 
 def _kill_when_filled(fleet: World, node: Node) -> None:

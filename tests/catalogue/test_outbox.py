@@ -151,6 +151,32 @@ def test_many_members_go_in_several_bulks(room: Room) -> None:
     assert ([1000, 1000, 500], 2_500, 2_500) == (room.server.bulks, report.documents, len(room.server.documents))
 
 
+def test_months_that_are_new_to_this_host(room: Room) -> None:
+    """Each is begun while what goes into the others is on its way, and nothing is sent twice for that."""
+    for number, day in enumerate((0, 40, 80)):
+        room.put(f"b{number}", *(f"{number}/{member:05}" for member in range(2_500)), day=day)
+
+    report = room.drain()
+
+    assert (3, 7_500, [1000, 1000, 500] * 3) == (report.archives, report.documents, room.server.bulks)
+
+
+def test_one_of_several_months_was_made_anew(room: Room) -> None:
+    """It is filled again from its first archive, and what goes into the others is sent once."""
+    room.put("b0", "first")
+    room.put("b1", "other", day=40)
+    room.drain()
+    room.server.delete("s3-batch-2026.03")
+    room.put("b2", *(f"{member:05}" for member in range(2_500)), day=41)
+    room.put("b3", "late", day=2)
+
+    report = room.drain(after=1)
+
+    arrived = room.keys()
+    assert ["first", "late", "other"] == sorted(name for name in arrived if not name.isdecimal())
+    assert (3, 2_502, 0) == (report.archives, report.documents, report.behind.archives)
+
+
 @pytest.mark.parametrize("everything", [True, False])
 @pytest.mark.parametrize(
     "reply",
@@ -199,6 +225,19 @@ def test_nobody_listens(tmp_path: Path) -> None:
     assert failure is not None
     assert "cannot be reached" in str(failure)
     assert "secret" not in str(failure)
+
+
+def test_a_file_of_authorities_that_is_none(tmp_path: Path) -> None:
+    """Is a reason to wait like any other of the index: nothing else may be stopped by it."""
+    with opensearch() as server, StateDb.open(tmp_path / "journal.db") as db:
+        cluster = OpenSearchCluster(Reach(urls=(server.endpoint,), ca=tmp_path / "none.pem"))
+        room = Room(db, MemoryStore(FakeClock(BEGIN)), tmp_path / "spool", server, cluster)
+        room.put("b", "a")
+
+        report = room.drain()
+
+    assert "holds no certificates" in str(report.failure)
+    assert (1, "holds no certificates") == (report.behind.archives, str(report.behind.why).partition(": ")[2][:21])
 
 
 def test_waits_grow_and_end_with_success(room: Room) -> None:
@@ -398,6 +437,62 @@ def test_index_that_is_deleted_while_it_is_filled(room: Room) -> None:
     report = room.drain()
 
     assert (1_500, 0) == (len(room.server.documents), report.behind.archives)
+
+
+def test_index_that_is_deleted_while_several_archives_are_on_their_way(room: Room) -> None:
+    """What was answered by an index that is gone meanwhile counts for nothing, whichever archive it was of."""
+    for number in range(6):
+        room.put(f"b{number}", *(f"{number}/{member}" for member in range(4)), day=number)
+    bulks = 0
+
+    def delete_after_the_third(asked: Asked) -> None:
+        nonlocal bulks
+        bulks += asked.path == "/_bulk"
+        if bulks == 3 and asked.path == "/_bulk":
+            room.server.delete("s3-batch-2026.03")
+
+    room.server.before = delete_after_the_third
+
+    report = room.drain()
+
+    assert (24, 0, None) == (len(room.server.documents), report.behind.archives, report.failure)
+
+
+@pytest.mark.parametrize("reply", [LOST, error(503, "unavailable")])
+def test_nothing_is_sent_after_a_bulk_that_failed(room: Room, reply: Reply) -> None:
+    """Bulks that were made ahead stay where they are: one attempt is one request, whatever waits behind it."""
+    room.put("b0", *(f"{number:05}" for number in range(6_000)))
+    room.put("b1", "a", day=1)
+    bulks = 0
+
+    def fail_from_the_third(asked: Asked) -> Reply | None:
+        nonlocal bulks
+        bulks += asked.path == "/_bulk"
+        return reply if bulks >= 3 and asked.path == "/_bulk" else None
+
+    room.server.before = fail_from_the_third
+
+    report = room.drain()
+
+    waiting = room.outbox.next_due(room.now, ())
+    assert (3, 2_000, 2) == (bulks, report.documents, report.behind.archives)
+    assert waiting is not None
+    assert ("b0", 2_000) == (waiting.batch, waiting.sent)
+
+
+def test_nothing_is_sent_after_a_document_that_has_to_wait(room: Room) -> None:
+    """What is made ahead for the same index waits with it; other months pass, and what was not sent is not noted."""
+    room.put("b0", *(f"{number:05}" for number in range(4_000)))
+    room.put("b1", "a", day=1)
+    room.put("b2", "other month", day=40)
+    room.server.judge = lambda source: (429, "rejected_execution_exception") if source["key"] == "01500" else None
+
+    report = room.drain()
+
+    waiting = room.outbox.next_due(room.now, ())
+    assert (1_500 + 1, 2, [1000, 1000, 1]) == (report.documents, report.behind.archives, room.server.bulks)
+    assert waiting is not None
+    assert ("b0", 1_500) == (waiting.batch, waiting.sent)
 
 
 def test_month_that_needs_a_person_does_not_stop_the_others(room: Room) -> None:

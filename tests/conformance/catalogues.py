@@ -38,7 +38,7 @@ class IndexedCatalogue(FleetCatalogue):
         """Send the documents of an archive."""
         documents = [documents_of(Entry(member, record), ordinal) for ordinal, member in enumerate(members)]
         self._index.ready(documents[0].index)
-        assert {Outcome.DONE} == {answer.outcome for answer in self._index.create(documents)}
+        assert {Outcome.DONE} == {answer.outcome for answer in self._index.create(self._index.prepared(documents))}
         self.cluster.refresh(ALIAS)
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import email
 import email.policy
 import json
+from pathlib import Path
 
 import pytest
 
 from s3batch.dashboards.installation import bring
 from s3batch.dashboards.objects import ndjson, objects
 from s3sync.errors import Permanent, Transient
+from tests.doubles.certificates import answering_by_tls, certificate
 from tests.doubles.http_server import Asked, Reply, answering
 
 
@@ -38,6 +40,20 @@ def test_what_arrives_is_what_was_made() -> None:
     assert ("file", "s3batch.ndjson") == (part.get_param("name", header="content-disposition"), part.get_filename())
     assert ndjson().splitlines() == part.get_payload(decode=True).decode().splitlines()  # type: ignore[union-attr]
     assert "s3batch-9b1f8c52d4" not in ndjson()
+
+
+def test_a_certificate_that_nobody_vouches_for(tmp_path: Path) -> None:
+    """Is said to be that, with the setting that helps; and plain http where TLS was expected is no matter of certificates."""
+    shown = certificate(tmp_path / "shown")
+    with answering_by_tls(shown, lambda _asked: said({"success": True, "successCount": 1})) as https:
+        with pytest.raises(Transient, match=r"cannot be trusted: .*self-signed certificate") as untrusted:
+            bring(ndjson(), https.endpoint)
+        trusted = bring(ndjson(), https.endpoint, shown.file)
+    with answering(lambda _asked: said({})) as plain, pytest.raises(Transient, match="does not speak TLS"):
+        bring(ndjson(), plain.endpoint.replace("http:", "https:"))
+
+    assert "S3BATCH_OPENSEARCH_CA" in untrusted.value.hint
+    assert 1 == trusted
 
 
 @pytest.mark.parametrize(

@@ -286,6 +286,8 @@ def test_values_that_do_not_fit_together(given: dict[str, str], name: str) -> No
         ("OPENSEARCH_URL", "search:9200"),
         ("OPENSEARCH_URL", "http://search:99999"),
         ("OPENSEARCH_URL", "http://"),
+        ("OPENSEARCH_URL", "http://http://search:9200"),
+        ("OPENSEARCH_URL", "https://search:"),
         ("RSYSLOG_HOST", "a b"),
         ("RSYSLOG_PORT", "0"),
         ("LOG_LEVEL", "loud"),

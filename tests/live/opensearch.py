@@ -137,6 +137,13 @@ class Node:
         """Return a client of ours; the caller closes it."""
         return OpenSearchCluster(Reach(urls=(self.endpoint,), timeout_seconds=timeout_seconds))
 
+    def cpu_seconds(self) -> float:
+        """Return how much CPU time it has taken so far. Raises `RuntimeError` where it does not run."""
+        if self.process is None:
+            raise RuntimeError("it does not run")
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def start(self) -> None:
         """Start, and return when it answers. Raises `RuntimeError`."""
         self.port = self.port or free_port()

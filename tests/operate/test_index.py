@@ -93,6 +93,15 @@ def test_behind_where_nobody_answers(host: Host) -> None:
         host.ask("index", "status")
 
 
+@pytest.mark.parametrize("month", ["2026-13", "2026-00", "2026-1", "march"])
+def test_what_is_no_month_is_refused(host: Host, month: str) -> None:
+    """It is the writer's to correct, and not taken for a month without archives."""
+    with pytest.raises(SystemExit) as ended:
+        host.ask("index", "rebuild", "--month", month, opensearch_url="http://127.0.0.1:1")
+
+    assert Exit.USAGE == ended.value.code
+
+
 def refuse(outbox: Outbox, archive: ArchiveRecord) -> None:
     """Have the only document of an archive refused."""
     with outbox._db.write() as connection:

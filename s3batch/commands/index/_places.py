@@ -11,7 +11,7 @@ from s3batch.catalogue.rebuild import places_of
 from s3sync.errors import Usage
 from s3sync.store.contract import ObjectRef
 
-_MONTH = re.compile(r"\d{4}-\d{2}", re.ASCII)
+_MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])", re.ASCII)
 
 
 def setup_places(group: argparse._ArgumentGroup) -> None:

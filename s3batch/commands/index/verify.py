@@ -16,7 +16,7 @@ from s3batch.catalogue.opensearch import OpenSearchCluster
 from s3batch.catalogue.template import ALIAS
 from s3batch.commands.index._places import buckets_of, manifest_places, wanted
 from s3sync.errors import Exit, Usage
-from s3sync.events import Event, Listener, Listeners
+from s3sync.events import Event, Listener, Listeners, silent
 from s3sync.output import Output
 
 
@@ -46,6 +46,9 @@ def run(args: argparse.Namespace, app: App, cluster: OpenSearchCluster) -> Exit:
     listener = Listeners((app.listener, _progress_to(app.output)))
     verify = Verify(app.store, cluster, Mending(repair=mends, remove=mends and args.remove), listener)
     buckets = frozenset(buckets_of(args, app))
+    listed = buckets
+    if args.inventory and not args.month:  # read to its end before all else: what is wrong with it is known at once
+        listed = buckets.intersection(bucket for bucket, _ in objects(args.inventory, args.inventory_columns, silent))
     cluster.refresh(ALIAS)
     only = frozenset(args.bucket) or (None if app.settings.manifest_bucket or args.manifest_bucket else buckets)
     findings: Iterator[Finding] = chain(
@@ -58,8 +61,13 @@ def run(args: argparse.Namespace, app: App, cluster: OpenSearchCluster) -> Exit:
             if args.inventory
             else buckets_listed(app.store, sorted(buckets))
         )
-        findings = chain(findings, verify.listed(held, buckets))
+        findings = chain(findings, verify.listed(held, listed), map(_not_in_inventory, sorted(buckets - listed)))
     return _told(findings, verify, app.output)
+
+
+def _not_in_inventory(bucket: str) -> Finding:
+    wrong = "the inventory says nothing of this bucket; its archives were not looked for"
+    return Finding(Kind.GONE, f"s3://{bucket}/", wrong)
 
 
 def _told(findings: Iterator[Finding], verify: Verify, output: Output) -> Exit:
