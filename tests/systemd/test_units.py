@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -97,6 +98,21 @@ def test_once_and_agent_have_one_environment() -> None:
         assert agent == once
 
 
+def test_a_program_that_may_not_be_run_is_told_of(tmp_path: Path) -> None:
+    """`on-failure` that is there and cannot be run ends in an error, which the journal shows, and not in silence."""
+    program = tmp_path / "on-failure"
+    line = values(FOLDER / "s3batch-failure@.service", "ExecStart")[1].removeprefix("-")
+    command = line.replace("/etc/s3batch/on-failure", str(program)).replace("%i", "s3batch")
+    without = _run(command)
+    program.write_text("#!/bin/sh\necho told of $1\n")
+    not_allowed = _run(command)
+    program.chmod(0o755)
+
+    assert (0, "") == (without.returncode, without.stdout)
+    assert (126, True) == (not_allowed.returncode, "Permission denied" in not_allowed.stderr)
+    assert "told of s3batch\n" == _run(command).stdout
+
+
 def test_every_failure_is_told_of() -> None:
     """Each service names the unit that tells somebody, but that one itself."""
     silent = [unit.name for unit in SERVICES if values(unit, "OnFailure") != ["s3batch-failure@%N.service"]]
@@ -110,6 +126,10 @@ def test_timers_make_up_for_what_they_missed(unit: Path) -> None:
     assert unit.with_suffix(".service") in SERVICES
     assert ["yes"] == values(unit, "Persistent")
     assert [] != values(unit, "RandomizedDelaySec")
+
+
+def _run(command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(shlex.split(command), stdin=subprocess.DEVNULL, capture_output=True, check=False, text=True)
 
 
 def _analyze(*words: str) -> subprocess.CompletedProcess[str]:
