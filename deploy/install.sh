@@ -15,6 +15,7 @@ QUARANTINE=$DROP/.s3batch-quarantine
 UNITS=/etc/systemd/system
 SHARE=/usr/local/share
 BIN=/usr/local/bin
+SBIN=/usr/local/sbin
 AGENTS="s3batch.service s3sync.service s3batch-once.timer s3sync-once.timer s3batch-verify.timer"
 
 package='' extras='' buckets='' mode=install
@@ -226,6 +227,8 @@ links() {
     for name in s3batch s3sync; do
         [ "$(readlink "$BIN/$name" 2>/dev/null || true)" = "$OPT/bin/$name" ] || run ln -sfn "$OPT/bin/$name" "$BIN/$name"
     done
+    as_agent=$(part_of as-agent.sh)
+    put "$as_agent" $SBIN/s3batch-as-agent 0755
 }
 
 # Manual pages and completions are written by the program that was installed, so they are its own.
@@ -237,9 +240,9 @@ pages() {
 
 # ---------------------------------------------------------------- systemd and upload servers
 
-# put FROM TO: a file of ours that is replaced where it differs.
+# put FROM TO [MODE]: a file of ours that is replaced where it differs.
 put() {
-    cmp -s "$1" "$2" || run install -D -m 0644 "$1" "$2"
+    cmp -s "$1" "$2" || run install -D -m "${3:-0644}" "$1" "$2"
 }
 
 units() {
@@ -297,7 +300,7 @@ remove_program() {
         for file in "$UNITS"/s3batch*.service "$UNITS"/s3batch*.timer "$UNITS"/s3sync*.service "$UNITS"/s3sync*.timer \
             "$SHARE"/man/man1/s3batch*.1 "$SHARE"/man/man1/s3sync*.1 "$SHARE"/bash-completion/completions/s3batch \
             "$SHARE"/bash-completion/completions/s3sync "$SHARE"/zsh/site-functions/_s3batch "$SHARE"/zsh/site-functions/_s3sync \
-            "$SHARE"/fish/vendor_completions.d/s3batch.fish "$SHARE"/fish/vendor_completions.d/s3sync.fish "$BIN/s3batch" "$BIN/s3sync"; do
+            "$SHARE"/fish/vendor_completions.d/s3batch.fish "$SHARE"/fish/vendor_completions.d/s3sync.fish "$BIN/s3batch" "$BIN/s3sync" "$SBIN/s3batch-as-agent"; do
             { [ ! -e "$file" ] && [ ! -L "$file" ]; } || run rm -f "$file"
         done
     fi
@@ -370,7 +373,7 @@ next_steps() {
 s3batch $(basename "$(readlink $OPT)") is installed. Next, unless that is done:
   1. settings: $ETC/s3batch.env; secrets, one a file: $ETC/credentials/
   2. a folder for each bucket: install -d -o root -g drop -m 2775 $DROP/BUCKET
-  3. runuser -u s3batch -- s3batch doctor
+  3. s3batch-as-agent doctor
   4. systemctl enable --now s3batch.service
 EOF
 }

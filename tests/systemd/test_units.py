@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
@@ -11,6 +12,7 @@ import pytest
 from s3sync.errors import EXIT_MEANINGS
 from tests.systemd.units import FOLDER, INSTALLED, SERVICES, UNITS, directives, values
 
+AS_AGENT = FOLDER.parent / "deploy" / "as-agent.sh"
 EXPOSURE_TENTHS = 25
 """The most exposure `systemd-analyze security` may find: 2.5 of 10."""
 
@@ -96,6 +98,21 @@ def test_once_and_agent_have_one_environment() -> None:
         )
 
         assert agent == once
+
+
+def test_a_command_typed_as_the_agent_has_what_the_agent_has(tmp_path: Path) -> None:
+    """`s3batch-as-agent` gives a command the unit's user, rights, settings and secrets."""
+    double = tmp_path / "systemd-run"
+    double.write_text("""#!/bin/sh\nprintf '%s\\n' "$@"\n""")
+    double.chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    ended = subprocess.run(["sh", AS_AGENT, "doctor"], env={"PATH": path}, check=True, capture_output=True, text=True)
+    said = re.sub(r"/run/credentials/s3batch-typed-\d+\.service/", "%d/", ended.stdout).splitlines()
+    names = re.compile("User|Group|Supplementary|UMask|Environment|LoadCred|SetCred|Ambient|Capability|NoNewPriv")
+    agent = [f"--property={name}={value}" for name, value in directives(FOLDER / "s3batch.service") if names.match(name)]
+
+    assert sorted(agent) == sorted(word for word in said if word.startswith("--property="))
+    assert ["/opt/s3batch/bin/s3batch", "doctor"] == said[-2:]
 
 
 def test_a_program_that_may_not_be_run_is_told_of(tmp_path: Path) -> None:
