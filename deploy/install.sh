@@ -11,15 +11,19 @@ OPT=/opt/s3batch
 RELEASES=/opt/s3batch.d
 ETC=/etc/s3batch
 DROP=/srv/drop
+SYNC=/srv/sync
 QUARANTINE=$DROP/.s3batch-quarantine
 UNITS=/etc/systemd/system
 SHARE=/usr/local/share
 BIN=/usr/local/bin
 SBIN=/usr/local/sbin
+VSFTPD=/etc/vsftpd.conf
+[ ! -d /etc/vsftpd ] || VSFTPD=/etc/vsftpd/vsftpd.conf
 AGENTS="s3batch.service s3sync.service s3batch-once.timer s3sync-once.timer s3batch-verify.timer"
 
 package='' extras='' buckets='' mode=install
 dry='' yes='' servers='' within_dpkg='' changed=''
+[ "$HERE" != /usr/lib/s3batch ] || within_dpkg=yes # where the Debian package has this script, whoever runs it
 
 usage() {
     cat <<'EOF'
@@ -32,7 +36,7 @@ Installs s3batch and s3sync for systemd on Debian 12, Ubuntu 24.04, Amazon Linux
                    understands, such as s3batch==0.1.0 (default: what this script came with)
   --extras LIST    extras of the package, comma separated
   --bucket NAME    also make the drop folder of a bucket; may be repeated
-  --drop-servers   also install the sample configurations of sshd, vsftpd and rsyslog, where there is none
+  --drop-servers   also install the sample configurations of sshd, vsftpd, PAM, rsyslog and logrotate, where there is none
   --rollback       go back to the version that was there before the last update
   --uninstall      stop the agents and remove the program; files, state and settings stay, and it says where
   --purge          the same, and remove state, settings and accounts; dropped files stay even then. Asks first
@@ -262,7 +266,9 @@ tell_systemd() {
     done
 }
 
-SAMPLES="sshd-drop.conf:/etc/ssh/sshd_config.d/s3batch-drop.conf vsftpd.conf:/etc/vsftpd.conf rsyslog-sftp.conf:/etc/rsyslog.d/s3batch-sftp.conf"
+SAMPLES="sshd-drop.conf:/etc/ssh/sshd_config.d/s3batch-drop.conf rsyslog-sftp.conf:/etc/rsyslog.d/s3batch-sftp.conf
+    logrotate-sftp:/etc/logrotate.d/s3batch-sftp vsftpd.conf:$VSFTPD pam-vsftpd:/etc/pam.d/vsftpd
+    vsftpd-openssl.cnf:/etc/ssl/vsftpd-openssl.cnf vsftpd-unit.conf:$UNITS/vsftpd.service.d/s3batch.conf"
 
 # The samples are a beginning, to be fitted to the host: one that is there is never replaced.
 drop_servers() {
@@ -274,6 +280,10 @@ drop_servers() {
         elif ! cmp -s "$from" "$to"; then
             say "$to is there and is kept; compare it with $from"
         fi
+    done
+    # vsftpd makes its log for root alone, and nobody makes the other before the first upload: the agent has to read both.
+    for log in /var/log/vsftpd.log /var/log/s3batch-sftp.log; do
+        [ -e $log ] || ! getent group adm >/dev/null || run install -o root -g adm -m 0640 /dev/null $log
     done
 }
 
@@ -311,7 +321,7 @@ remove_program() {
 
 what_stays() {
     say "Still there:"
-    for place in $DROP /var/lib/s3batch /var/lib/s3sync /var/cache/s3batch /var/log/s3batch $ETC; do
+    for place in $DROP $SYNC /var/lib/s3batch /var/lib/s3sync /var/cache/s3batch /var/log/s3batch /var/log/s3sync $ETC; do
         [ ! -e "$place" ] || say "  $place  ($(count_files "$place") files)"
     done
     for pair in $SAMPLES; do
@@ -331,7 +341,7 @@ confirm_purge() {
 
 # Files in the drop zone exist nowhere else: they, and the folders they lie in, are not ours to remove.
 purge() {
-    for place in /var/lib/s3batch /var/lib/s3sync /var/cache/s3batch /var/log/s3batch $ETC; do
+    for place in /var/lib/s3batch /var/lib/s3sync /var/cache/s3batch /var/log/s3batch /var/log/s3sync $ETC; do
         [ ! -e "$place" ] || run rm -rf "$place"
     done
     if [ -d $DROP ]; then
@@ -341,8 +351,10 @@ purge() {
             say "$DROP holds $(count_files $DROP) files that are archived nowhere, or not yet removed: it stays"
         fi
     fi
+    # Nobody but an operator makes this one, and it bears no name of ours.
+    [ ! -d $SYNC ] || say "$SYNC holds $(count_files $SYNC) files: it stays"
     ! getent passwd s3batch >/dev/null || run userdel s3batch
-    [ -d $DROP ] || ! getent group drop >/dev/null || run groupdel drop ||
+    [ -d $DROP ] || [ -d $SYNC ] || ! getent group drop >/dev/null || run groupdel drop ||
         say "the group drop is somebody's and stays"
 }
 
@@ -375,6 +387,10 @@ s3batch $(basename "$(readlink $OPT)") is installed. Next, unless that is done:
   2. a folder for each bucket: install -d -o root -g drop -m 2775 $DROP/BUCKET
   3. s3batch-as-agent doctor
   4. systemctl enable --now s3batch.service
+EOF
+    [ -z "$servers" ] || cat <<EOF
+  5. upload servers: what was kept above; sshd -t; reload sshd, restart rsyslog and vsftpd
+  6. customers: $samples/customer.sh add NAME --bucket BUCKET
 EOF
 }
 
