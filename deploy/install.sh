@@ -11,14 +11,19 @@ OPT=/opt/s3batch
 RELEASES=/opt/s3batch.d
 ETC=/etc/s3batch
 DROP=/srv/drop
+SYNC=/srv/sync
 QUARANTINE=$DROP/.s3batch-quarantine
 UNITS=/etc/systemd/system
 SHARE=/usr/local/share
 BIN=/usr/local/bin
+SBIN=/usr/local/sbin
+VSFTPD=/etc/vsftpd.conf
+[ ! -d /etc/vsftpd ] || VSFTPD=/etc/vsftpd/vsftpd.conf
 AGENTS="s3batch.service s3sync.service s3batch-once.timer s3sync-once.timer s3batch-verify.timer"
 
 package='' extras='' buckets='' mode=install
 dry='' yes='' servers='' within_dpkg='' changed=''
+[ "$HERE" != /usr/lib/s3batch ] || within_dpkg=yes # where the Debian package has this script, whoever runs it
 
 usage() {
     cat <<'EOF'
@@ -31,7 +36,7 @@ Installs s3batch and s3sync for systemd on Debian 12, Ubuntu 24.04, Amazon Linux
                    understands, such as s3batch==0.1.0 (default: what this script came with)
   --extras LIST    extras of the package, comma separated
   --bucket NAME    also make the drop folder of a bucket; may be repeated
-  --drop-servers   also install the sample configurations of sshd, vsftpd and rsyslog, where there is none
+  --drop-servers   also install the sample configurations of sshd, vsftpd, PAM, rsyslog and logrotate, where there is none
   --rollback       go back to the version that was there before the last update
   --uninstall      stop the agents and remove the program; files, state and settings stay, and it says where
   --purge          the same, and remove state, settings and accounts; dropped files stay even then. Asks first
@@ -226,6 +231,8 @@ links() {
     for name in s3batch s3sync; do
         [ "$(readlink "$BIN/$name" 2>/dev/null || true)" = "$OPT/bin/$name" ] || run ln -sfn "$OPT/bin/$name" "$BIN/$name"
     done
+    as_agent=$(part_of as-agent.sh)
+    put "$as_agent" $SBIN/s3batch-as-agent 0755
 }
 
 # Manual pages and completions are written by the program that was installed, so they are its own.
@@ -237,9 +244,9 @@ pages() {
 
 # ---------------------------------------------------------------- systemd and upload servers
 
-# put FROM TO: a file of ours that is replaced where it differs.
+# put FROM TO [MODE]: a file of ours that is replaced where it differs.
 put() {
-    cmp -s "$1" "$2" || run install -D -m 0644 "$1" "$2"
+    cmp -s "$1" "$2" || run install -D -m "${3:-0644}" "$1" "$2"
 }
 
 units() {
@@ -259,7 +266,9 @@ tell_systemd() {
     done
 }
 
-SAMPLES="sshd-drop.conf:/etc/ssh/sshd_config.d/s3batch-drop.conf vsftpd.conf:/etc/vsftpd.conf rsyslog-sftp.conf:/etc/rsyslog.d/s3batch-sftp.conf"
+SAMPLES="sshd-drop.conf:/etc/ssh/sshd_config.d/s3batch-drop.conf rsyslog-sftp.conf:/etc/rsyslog.d/s3batch-sftp.conf
+    logrotate-sftp:/etc/logrotate.d/s3batch-sftp vsftpd.conf:$VSFTPD pam-vsftpd:/etc/pam.d/vsftpd
+    vsftpd-openssl.cnf:/etc/ssl/vsftpd-openssl.cnf vsftpd-unit.conf:$UNITS/vsftpd.service.d/s3batch.conf"
 
 # The samples are a beginning, to be fitted to the host: one that is there is never replaced.
 drop_servers() {
@@ -271,6 +280,10 @@ drop_servers() {
         elif ! cmp -s "$from" "$to"; then
             say "$to is there and is kept; compare it with $from"
         fi
+    done
+    # vsftpd makes its log for root alone, and nobody makes the other before the first upload: the agent has to read both.
+    for log in /var/log/vsftpd.log /var/log/s3batch-sftp.log; do
+        [ -e $log ] || ! getent group adm >/dev/null || run install -o root -g adm -m 0640 /dev/null $log
     done
 }
 
@@ -297,7 +310,7 @@ remove_program() {
         for file in "$UNITS"/s3batch*.service "$UNITS"/s3batch*.timer "$UNITS"/s3sync*.service "$UNITS"/s3sync*.timer \
             "$SHARE"/man/man1/s3batch*.1 "$SHARE"/man/man1/s3sync*.1 "$SHARE"/bash-completion/completions/s3batch \
             "$SHARE"/bash-completion/completions/s3sync "$SHARE"/zsh/site-functions/_s3batch "$SHARE"/zsh/site-functions/_s3sync \
-            "$SHARE"/fish/vendor_completions.d/s3batch.fish "$SHARE"/fish/vendor_completions.d/s3sync.fish "$BIN/s3batch" "$BIN/s3sync"; do
+            "$SHARE"/fish/vendor_completions.d/s3batch.fish "$SHARE"/fish/vendor_completions.d/s3sync.fish "$BIN/s3batch" "$BIN/s3sync" "$SBIN/s3batch-as-agent"; do
             { [ ! -e "$file" ] && [ ! -L "$file" ]; } || run rm -f "$file"
         done
     fi
@@ -308,7 +321,7 @@ remove_program() {
 
 what_stays() {
     say "Still there:"
-    for place in $DROP /var/lib/s3batch /var/lib/s3sync /var/cache/s3batch /var/log/s3batch $ETC; do
+    for place in $DROP $SYNC /var/lib/s3batch /var/lib/s3sync /var/cache/s3batch /var/log/s3batch /var/log/s3sync $ETC; do
         [ ! -e "$place" ] || say "  $place  ($(count_files "$place") files)"
     done
     for pair in $SAMPLES; do
@@ -328,7 +341,7 @@ confirm_purge() {
 
 # Files in the drop zone exist nowhere else: they, and the folders they lie in, are not ours to remove.
 purge() {
-    for place in /var/lib/s3batch /var/lib/s3sync /var/cache/s3batch /var/log/s3batch $ETC; do
+    for place in /var/lib/s3batch /var/lib/s3sync /var/cache/s3batch /var/log/s3batch /var/log/s3sync $ETC; do
         [ ! -e "$place" ] || run rm -rf "$place"
     done
     if [ -d $DROP ]; then
@@ -338,8 +351,10 @@ purge() {
             say "$DROP holds $(count_files $DROP) files that are archived nowhere, or not yet removed: it stays"
         fi
     fi
+    # Nobody but an operator makes this one, and it bears no name of ours.
+    [ ! -d $SYNC ] || say "$SYNC holds $(count_files $SYNC) files: it stays"
     ! getent passwd s3batch >/dev/null || run userdel s3batch
-    [ -d $DROP ] || ! getent group drop >/dev/null || run groupdel drop ||
+    [ -d $DROP ] || [ -d $SYNC ] || ! getent group drop >/dev/null || run groupdel drop ||
         say "the group drop is somebody's and stays"
 }
 
@@ -370,8 +385,12 @@ next_steps() {
 s3batch $(basename "$(readlink $OPT)") is installed. Next, unless that is done:
   1. settings: $ETC/s3batch.env; secrets, one a file: $ETC/credentials/
   2. a folder for each bucket: install -d -o root -g drop -m 2775 $DROP/BUCKET
-  3. runuser -u s3batch -- s3batch doctor
+  3. s3batch-as-agent doctor
   4. systemctl enable --now s3batch.service
+EOF
+    [ -z "$servers" ] || cat <<EOF
+  5. upload servers: what was kept above; sshd -t; reload sshd, restart rsyslog and vsftpd
+  6. customers: $samples/customer.sh add NAME --bucket BUCKET
 EOF
 }
 

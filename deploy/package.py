@@ -80,7 +80,7 @@ def stage(into: Path, wheels: Path | None, pythons: Sequence[str]) -> Path:
     else:
         for wheel in sorted(wheels.glob("*.whl")):
             shutil.copy(wheel, into / "wheels")
-    for name in ("deploy/install.sh", "deploy/s3batch.env", "deploy/s3batch.toml", "LICENSE"):
+    for name in ("deploy/install.sh", "deploy/as-agent.sh", "deploy/s3batch.env", "deploy/s3batch.toml", "LICENSE"):
         shutil.copy(HOUSE / name, into)
     shutil.copytree(HOUSE / "systemd", into / "systemd")
     shutil.copytree(HOUSE / "deploy" / "drop-servers", into / "drop-servers")
@@ -163,6 +163,8 @@ def debian(staged: Path, root: Path, into: Path) -> Path:
     (root / "usr/bin").mkdir()
     for name in ("s3batch", "s3sync"):
         (root / "usr/bin" / name).symlink_to(f"/opt/s3batch/bin/{name}")
+    (root / "usr/sbin").mkdir()
+    shutil.move(root / "usr/lib/s3batch/as-agent.sh", root / "usr/sbin/s3batch-as-agent")
     _control(root)
     _rights(root)
     architecture = DEBIAN_MACHINES[platform.machine()]

@@ -79,7 +79,7 @@ class Failure(Exception):
     def __str__(self) -> str:
         """One line for people: subject, what was wrong, what to do."""
         sentence = f"{self.subject}: {self.wrong}"
-        return f"{sentence}. {self.hint}" if self.hint else sentence
+        return f"{sentence.rstrip('.')}. {self.hint}" if self.hint else sentence  # a library's sentence has its full stop
 
 
 class Transient(Failure):

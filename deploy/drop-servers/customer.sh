@@ -16,6 +16,7 @@ DROP=${DROP:-/srv/drop}
 JAIL=${JAIL:-/srv/jail}
 KEYS=${KEYS:-/etc/ssh/drop-keys}
 GROUP=drop
+MOUNTED=nodev,nosuid,noexec
 
 die() { printf 'customer.sh: %s\n' "$*" >&2; exit 2; }
 usage() { sed -n '2,/^set -eu/{s/^# \{0,1\}//p}' "$0"; exit "$1"; }
@@ -50,8 +51,9 @@ add() {
         deeper=$deeper/$part
         run install -d -m 2775 -g $GROUP "$deeper"
     done
-    line "$place $JAIL/$name/$bucket none bind,nodev,nosuid,noexec 0 0" /etc/fstab
-    mountpoint -q "$JAIL/$name/$bucket" 2>/dev/null || run mount --bind "$place" "$JAIL/$name/$bucket"
+    # nofail: a drop zone whose disk does not come must not keep the host from starting.
+    line "$place $JAIL/$name/$bucket none bind,$MOUNTED,nofail 0 0" /etc/fstab
+    mountpoint -q "$JAIL/$name/$bucket" 2>/dev/null || run mount --bind -o $MOUNTED "$place" "$JAIL/$name/$bucket"
     if [ -n "$key" ]; then
         [ -r "$key" ] || die "$key cannot be read"
         run install -d -m 0755 "$KEYS"

@@ -92,12 +92,12 @@ drop_servers() {
     # Administration goes by SSM: sshd lets in who uploads, and nobody else.
     printf '%s\n' "# A drop host of the host stack: a shell is opened by SSM." "AllowGroups drop" >/etc/ssh/sshd_config.d/s3batch-only.conf
     install -m 0644 "$samples/rsyslog-sftp.conf" /etc/rsyslog.d/s3batch-sftp.conf
+    install -D -m 0644 "$samples/logrotate-sftp" /etc/logrotate.d/s3batch-sftp
     install -m 0644 "$samples/pam-vsftpd" /etc/pam.d/vsftpd
     install -m 0644 "$samples/vsftpd-openssl.cnf" /etc/ssl/vsftpd-openssl.cnf
     # The address that clients are told to send data to is the one they came to, not the machine's own.
     { cat "$samples/vsftpd.conf"; printf 'pasv_address=%s\n' "$PUBLIC_ADDRESS"; } >$vsftpd
-    printf '%s\n' "[Service]" "Type=simple" "Environment=OPENSSL_CONF=/etc/ssl/vsftpd-openssl.cnf" \
-        "ExecStartPre=/bin/mkdir -p /var/run/vsftpd/empty" >$UNITS/vsftpd.service.d/s3batch.conf
+    install -m 0644 "$samples/vsftpd-unit.conf" $UNITS/vsftpd.service.d/s3batch.conf
     [ -e /etc/ssl/private/ssl-cert-snakeoil.key ] ||
         openssl req -x509 -newkey rsa:2048 -nodes -days 3650 -subj "/CN=$PUBLIC_ADDRESS" \
             -keyout /etc/ssl/private/ssl-cert-snakeoil.key -out /etc/ssl/certs/ssl-cert-snakeoil.pem 2>/dev/null

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ def store() -> MemoryStore:
 
 def rows(path: Path) -> list[tuple[object, ...]]:
     """Return every row that means something, by content: without our own numbers."""
-    with sqlite3.connect(path) as db:
+    with closing(sqlite3.connect(path)) as db, db:
         found = db.execute(
             """SELECT b.name, a.key, a.version_id, a.size, a.crc64nvme, a.storage_class, a.batch, a.created, a.host, a.tool,
                 a.manifest_bucket, a.manifest_key, a.members, a.content_bytes, m.id - a.id, m.key, m.offset, m.size, m.sha256,

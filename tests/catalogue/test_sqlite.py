@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def test_full_text_gathers_an_archive_before_it_writes(catalogue: SqliteCatalogu
     """Tens of thousands of members become one segment, not several that would have to be merged."""
     keys = (f"customer/{number * 7919:08x}-{number:05}-{number * 31:07}.pdf" for number in range(30_000))
     add(catalogue, "one", members(*keys))
-    with sqlite3.connect(tmp_path / "catalogue.db") as db:
+    with closing(sqlite3.connect(tmp_path / "catalogue.db")) as db, db:
         (segments,) = db.execute("SELECT count(DISTINCT segid) FROM names_idx").fetchone()
 
     assert 1 == segments

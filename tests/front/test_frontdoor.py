@@ -13,7 +13,7 @@ import pytest
 
 import s3batch.cli
 import s3sync.cli
-from s3sync.errors import EXIT_MEANINGS, Exit, gravest
+from s3sync.errors import EXIT_MEANINGS, Exit, Transient, gravest
 from s3sync.frontdoor import Program, main, read_settings
 from tests.front.program import PROGRAM
 
@@ -30,6 +30,13 @@ def test_exit_codes_and_one_line(name: str, code: Exit, sentence: str, capsys: p
     """A command's code is the program's; a failure is one escaped line on standard error with a code of its own."""
     assert code == main(PROGRAM, ["greet", name])
     assert sentence in capsys.readouterr().err.splitlines() or not sentence
+
+
+def test_a_library_s_full_stop_is_not_doubled() -> None:
+    """What went wrong may end as a library's sentence does; the hint begins a new one all the same."""
+    assert "s3://b/k: cannot look at it: no answer. Look at the network" == str(
+        Transient("s3://b/k", "cannot look at it: no answer.", "Look at the network")
+    )
 
 
 def test_a_surprise_shows_its_stack(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,7 +2,7 @@
 
 The root is made by debootstrap once and kept, with the libraries of the programs in `/opt/s3batch`; each machine runs on a
 layer above it that goes with it. What has to outlive a boot, or has to be a filesystem of its own, is bound from outside. The
-network is this machine's: a server on the loopback here is on the loopback there.
+network is this machine's, so that a server on the loopback here is on the loopback there, or one of its own (`network`).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from tests.live.fetch import LONGEST_SECONDS, Part, Unfetched, kept, run
+from tests.live.network import Network
 
 HOUSE = Path(__file__).parents[2]
 RELEASE, PYTHON = "bookworm", "3.11"
@@ -29,13 +30,18 @@ _ALONE = ("--register=no", "--keep-unit", "--console=pipe", "--link-journal=no")
 """Without a systemd of the machine around it."""
 
 
-def _get(cache: Path) -> Path:
+def can_boot(*programs: str) -> None:
+    """Raise `Unfetched` where no machine can be booted, or one of `programs` is missing."""
     if os.geteuid() != 0:
         raise Unfetched("needs root")
-    for program in ("debootstrap", "systemd-nspawn", "nsenter", "mount"):
+    for program in ("debootstrap", "systemd-nspawn", "nsenter", "mount", *programs):
         if shutil.which(program) is None:
             raise Unfetched(f"{program} is not installed")
     run(["unshare", "--mount", "--pid", "--fork", "mount", "-t", "tmpfs", "none", "/mnt"])
+
+
+def _get(cache: Path) -> Path:
+    can_boot()
     base = kept(cache, f"{RELEASE}-systemd", _debootstrap)
     wanted = _dependencies()
     key = hashlib.sha256("\n".join(wanted).encode()).hexdigest()[:12]
@@ -74,21 +80,21 @@ def _pip() -> str:
 class Machine:
     """A machine that can be booted, and booted again."""
 
-    def __init__(self, root: Path, base: Path, binds: Mapping[str, Path]) -> None:
-        """Boot from `root`; `binds` says which of our folders lie where in there."""
+    def __init__(self, root: Path, base: Path, binds: Mapping[str, Path], network: Network | None = None) -> None:
+        """Boot from `root`; `binds` says which of our folders lie where in there. Its network is ours, or `network`."""
         self.root = root
         self._base = base
-        self._binds = binds
+        self._options = [f"--bind={outside}:{inside}" for inside, outside in binds.items()]
+        self._options += [] if network is None else [f"--network-namespace-path={network.path}"]
         self._nspawn: subprocess.Popen[bytes] | None = None
         self._leader = 0
 
     def boot(self) -> None:
         """Start it, and wait until systemd says that it runs."""
         Path("/run/systemd").mkdir(exist_ok=True)
-        binds = [f"--bind={outside}:{inside}" for inside, outside in self._binds.items()]
         with (self._base / "console").open("ab") as console:
             self._nspawn = subprocess.Popen(
-                ["systemd-nspawn", "-q", "-D", str(self.root), "--boot", *_ALONE, *binds],
+                ["systemd-nspawn", "-q", "-D", str(self.root), "--boot", *_ALONE, *self._options],
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=console,
@@ -107,15 +113,16 @@ class Machine:
 
     def ask(self, *words: str) -> str:
         """Run a command in there and return what it said, whatever its exit code."""
-        return self._run(*words).stdout.strip()
+        return self.run(*words).stdout.strip()
 
     def do(self, *words: str) -> str:
         """Run a command in there and return what it said; it has to succeed."""
-        ended = self._run(*words)
+        ended = self.run(*words)
         assert 0 == ended.returncode, (words, ended.stdout, ended.stderr)
         return ended.stdout.strip()
 
-    def _run(self, *words: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run a command in there, and say how it ended and what it said."""
         inside = ["nsenter", "-t", str(self._leader), "-a", "--", *words]
         path = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
         return subprocess.run(
@@ -135,7 +142,7 @@ class Machine:
         if self._nspawn is None or self._nspawn.poll() is not None:
             return
         if self._leader:
-            self._run("systemctl", "poweroff")
+            self.run("systemctl", "poweroff")
         try:
             self._nspawn.wait(30)
         except subprocess.TimeoutExpired:

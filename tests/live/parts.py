@@ -23,6 +23,7 @@ import pytest
 
 from tests.live import (
     debian,
+    drop_machine,
     machine,
     opensearch,
     opensearch_secure,
@@ -47,6 +48,7 @@ PARTS: Mapping[str, Part] = {
         opensearch.NEWEST,
         opensearch_secure.PART,
         machine.PART,
+        drop_machine.PART,
         promtool.PART,
         rsyslogd.PART,
         debian.PART,

@@ -76,6 +76,16 @@ def test_what_is_wrong_is_said_before_anything_is_done(words: tuple[str, ...], t
     assert ended.stdout + ended.stderr
 
 
+def test_a_drop_zone_that_does_not_come_keeps_no_host_from_starting(tmp_path: Path) -> None:
+    """The mounts of jails may fail at a boot: what is required there takes the host into its emergency mode, without sshd."""
+    environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "DROP": str(tmp_path), "JAIL": str(tmp_path / "jail")}
+    command = [str(SAMPLES / "customer.sh"), "add", "s3-ann", "--bucket", "b", "--dry-run"]
+    said = subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
+
+    line = f"into /etc/fstab: {tmp_path}/b {tmp_path}/jail/s3-ann/b none bind,nodev,nosuid,noexec,nofail 0 0"
+    assert line in said.splitlines()
+
+
 def test_a_dry_run_says_everything_and_does_nothing(tmp_path: Path) -> None:
     """Account, jail, folders, mount, key, log and limits are named, and nothing is there afterwards."""
     environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "DROP": str(tmp_path), "JAIL": str(tmp_path / "jail")}
@@ -88,4 +98,4 @@ def test_a_dry_run_says_everything_and_does_nothing(tmp_path: Path) -> None:
     said = ended.stdout.splitlines()
     assert f"setquota -u s3-ann 0 10G 0 1000 {tmp_path}" in said
     assert f"install -d -m 2775 -g drop {tmp_path}/b/in" in said
-    assert f"mount --bind {tmp_path}/b/in {tmp_path}/jail/s3-ann/b" in said
+    assert f"mount --bind -o nodev,nosuid,noexec {tmp_path}/b/in {tmp_path}/jail/s3-ann/b" in said

@@ -6,6 +6,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -386,7 +387,7 @@ def test_a_database_with_a_broken_page_is_found(host: Host) -> None:
             with app.journal_db.write() as connection:
                 connection.execute("CREATE TABLE IF NOT EXISTS t (x TEXT)")
                 connection.execute("INSERT INTO t VALUES (?)", (f"{at}" * 2000,))
-    with sqlite3.connect(host.state / "journal.db") as plain:
+    with closing(sqlite3.connect(host.state / "journal.db")) as plain, plain:
         plain.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     plain.close()
     with (host.state / "journal.db").open("r+b") as file:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,9 +11,10 @@ import pytest
 
 from tests.live.debian import DebianRoot
 from tests.live.parts import LiveParts
+from tests.package.build import HOUSE, build
 
-HOUSE = Path(__file__).parents[2]
-PROGRAMS = ("/usr/local/bin/s3batch", "/usr/local/bin/s3sync", "/opt/s3batch", "/opt/s3batch.d")
+COMMANDS = ("/usr/local/bin/s3batch", "/usr/local/bin/s3sync", "/usr/local/sbin/s3batch-as-agent")
+PROGRAMS = (*COMMANDS, "/opt/s3batch", "/opt/s3batch.d")
 UNIT = "/etc/systemd/system/s3batch.service"
 FOLDERS = """\
 755 root root /etc/s3batch
@@ -29,6 +29,11 @@ FOLDERS = """\
 750 s3batch s3batch /var/log/s3batch
 """
 """Rights as docs/install.md has them."""
+LOGS = """\
+640 root adm /var/log/vsftpd.log
+640 root adm /var/log/s3batch-sftp.log
+"""
+"""vsftpd would make its own for root alone, and the agent could not read it."""
 
 pytestmark = [pytest.mark.live("debian_root"), pytest.mark.live("wheelhouse"), pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -37,11 +42,7 @@ pytestmark = [pytest.mark.live("debian_root"), pytest.mark.live("wheelhouse"), p
 def built(live_parts: LiveParts, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder with the bundle, as packed and unpacked, and the Debian package."""
     into = tmp_path_factory.mktemp("built")
-    words = ["--wheels", os.fspath(live_parts.path("wheelhouse")), "--into", os.fspath(into)]
-    subprocess.run([sys.executable, os.fspath(HOUSE / "deploy" / "package.py"), *words], check=True)
-    (bundle,) = into.glob("*.tar.gz")
-    (into / "bundle").mkdir()
-    subprocess.run(["tar", "-xzf", bundle, "-C", into / "bundle", "--strip-components=1"], check=True)
+    build(live_parts.path("wheelhouse"), into)
     return into
 
 
@@ -64,27 +65,31 @@ def make_state(debian: DebianRoot) -> None:
 
 def test_installed_kept_in_order_and_removed_without_losing_anything(debian: DebianRoot, tmp_path: Path) -> None:
     """Rehearsed, installed, found in order, uninstalled: what was dropped, state and settings stay until they are purged."""
-    rehearsed = install(debian, "--dry-run", "--bucket", "first-bucket").splitlines()
+    rehearsed = install(debian, "--dry-run", "--drop-servers", "--bucket", "first-bucket").splitlines()
     written = [path for path in (tmp_path / "layer" / "upper").rglob("*") if path.is_file()]
 
     assert [] == [line for line in rehearsed if not line.startswith("would: ")]
     assert [] == written
 
-    install(debian, "--bucket", "first-bucket")
+    install(debian, "--drop-servers", "--bucket", "first-bucket")
     places = [line.split()[-1] for line in FOLDERS.splitlines()]
     assert FOLDERS == debian.said("stat", "-c", "%a %U %G %n", *places)
-    assert "uid" in debian.said("id", "s3batch")
+    assert "(adm)" in debian.said("id", "s3batch")
+    assert LOGS == debian.said("stat", "-c", "%a %U %G %n", *(line.split()[-1] for line in LOGS.splitlines()))
     assert "/srv/drop" in debian.said("runuser", "-u", "s3batch", "--", "s3batch", "config", "show")
     make_state(debian)
     assert "" == debian.said("systemd-analyze", "verify", "--man=no", UNIT)
     assert debian.has("/usr/local/share/man/man1/s3batch-find.1")
+    assert [] == [path for path in COMMANDS if not debian.has(path)]
 
     debian.run("sh", "-c", "echo S3BATCH_LOG_LEVEL=debug >>/etc/s3batch/s3batch.env; echo x >/srv/drop/first-bucket/dropped")
-    assert "Nothing to do" in install(debian)
+    assert "Nothing to do" in install(debian, "--drop-servers")
     assert "S3BATCH_BUCKETS=first-bucket" in debian.said("cat", "/etc/s3batch/s3batch.env")
 
+    debian.run("sh", "-c", "mkdir -p /srv/sync/first-bucket; echo y >/srv/sync/first-bucket/dropped")
     stays = install(debian, "--uninstall")
     assert "/srv/drop  (1 files)" in stays
+    assert "/srv/sync  (1 files)" in stays
     assert [] == [path for path in (*PROGRAMS, UNIT, "/usr/local/share/man/man1/s3batch-find.1") if debian.has(path)]
     assert "x\n" == debian.said("cat", "/srv/drop/first-bucket/dropped")
     assert debian.has("/var/lib/s3batch/catalogue.db")
@@ -93,7 +98,7 @@ def test_installed_kept_in_order_and_removed_without_losing_anything(debian: Deb
     assert (1, True) == (refused.returncode, debian.has("/var/lib/s3batch/catalogue.db"))
     debian.run("/mnt/bundle/install.sh", "--purge", typed="purge s3batch\n")
     assert [] == [path for path in ("/var/lib/s3batch", "/etc/s3batch", "/var/cache/s3batch") if debian.has(path)]
-    assert "x\n" == debian.said("cat", "/srv/drop/first-bucket/dropped")
+    assert "x\ny\n" == debian.said("cat", "/srv/drop/first-bucket/dropped", "/srv/sync/first-bucket/dropped")
 
 
 @pytest.mark.long
@@ -128,8 +133,13 @@ def test_the_debian_package(debian: DebianRoot) -> None:
     make_state(debian)
     assert debian.has("/usr/lib/systemd/system/s3batch.service")
     assert debian.has("/usr/share/man/man1/s3batch.1.gz")
+    assert debian.has("/usr/sbin/s3batch-as-agent")
 
     debian.run("dpkg", "-i", f"/mnt/{package.name}")
+    debian.run("/usr/lib/s3batch/install.sh", "--drop-servers")
+    assert LOGS == debian.said("stat", "-c", "%a %U %G %n", *(line.split()[-1] for line in LOGS.splitlines()))
+    assert not debian.has("/usr/local/bin/s3batch")
+
     debian.run("dpkg", "--remove", "s3batch")
     assert [False, True] == [debian.has("/opt/s3batch"), debian.has("/etc/s3batch/s3batch.env")]
 
@@ -149,7 +159,7 @@ def test_what_is_not_understood_changes_nothing(debian: DebianRoot) -> None:
 
 def test_shellcheck_finds_nothing() -> None:
     """The scripts that install are clean."""
-    scripts = [HOUSE / "deploy" / name for name in ("install.sh", "bootstrap.sh")]
+    scripts = [HOUSE / "deploy" / name for name in ("install.sh", "as-agent.sh", "bootstrap.sh")]
     program = Path(sys.executable).with_name("shellcheck")
     ended = subprocess.run([program, *scripts], check=False, capture_output=True, text=True)
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from s3batch.catalogue.opensearch import OpenSearchCluster
-from tests.goldens import RENEW
 from tests.live.versitygw import VersityGw
 from tests.recovery.walk import BUCKET, KEY, MANIFESTS, Walk, walking
-from tests.test_readme import plain
+from tests.transcripts import shown
 
 pytestmark = [pytest.mark.golden, pytest.mark.timeout(300)]
 
@@ -188,7 +186,7 @@ def test_recovery(name: str, versitygw: VersityGw, tmp_path: Path) -> None:
     """It leads where the page says, and says what the page shows."""
     with walking(tmp_path, versitygw, **SETTINGS.get(name, {})) as walk:
         WALKS[name](walk)
-        _shown(name, walk.lines)
+        shown(PAGE, name, walk.lines)
 
 
 @pytest.mark.slow
@@ -196,7 +194,7 @@ def test_recovery_of_the_index(versitygw: VersityGw, opensearch: OpenSearchClust
     """The same for the one that needs a cluster."""
     with walking(tmp_path, versitygw, S3BATCH_OPENSEARCH_URL=opensearch.reach.urls[0]) as walk:
         index_lost(walk)
-        _shown("index lost", walk.lines)
+        shown(PAGE, "index lost", walk.lines)
 
 
 def _brought_back(walk: Walk) -> None:
@@ -214,18 +212,3 @@ def _emptied(walk: Walk, bucket: str) -> None:
     for found in s3.list_objects_v2(Bucket=bucket)["Contents"]:
         s3.delete_object(Bucket=bucket, Key=found["Key"])
     s3.create_bucket(Bucket="our-new-manifests")
-
-
-def _shown(name: str, lines: list[str]) -> None:
-    """Compare with the page, but for what differs from run to run; or write it there."""
-    begin, end = f"<!-- begin {name} -->\n", f"<!-- end {name} -->"
-    before, _, rest = PAGE.read_text("utf-8").partition(begin)
-    part, _, after = rest.partition(end)
-    assert after, f"{PAGE.name} has no `{begin.strip()}`"
-    if os.environ.get(RENEW):
-        block = "\n".join(["```console", *lines, "```"])
-        PAGE.write_text(f"{before}{begin}{block}\n{end}{after}", "utf-8")
-        return
-    shown = part.strip().removeprefix("```console\n").removesuffix("\n```").splitlines()
-
-    assert [plain(line) for line in shown] == [plain(line) for line in lines]

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,6 +12,7 @@ import pytest
 from s3sync.errors import EXIT_MEANINGS
 from tests.systemd.units import FOLDER, INSTALLED, SERVICES, UNITS, directives, values
 
+AS_AGENT = FOLDER.parent / "deploy" / "as-agent.sh"
 EXPOSURE_TENTHS = 25
 """The most exposure `systemd-analyze security` may find: 2.5 of 10."""
 
@@ -97,6 +100,36 @@ def test_once_and_agent_have_one_environment() -> None:
         assert agent == once
 
 
+def test_a_command_typed_as_the_agent_has_what_the_agent_has(tmp_path: Path) -> None:
+    """`s3batch-as-agent` gives a command the unit's user, rights, settings and secrets."""
+    double = tmp_path / "systemd-run"
+    double.write_text("""#!/bin/sh\nprintf '%s\\n' "$@"\n""")
+    double.chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    ended = subprocess.run(["sh", AS_AGENT, "doctor"], env={"PATH": path}, check=True, capture_output=True, text=True)
+    said = re.sub(r"/run/credentials/s3batch-typed-\d+\.service/", "%d/", ended.stdout).splitlines()
+    names = re.compile("User|Group|Supplementary|UMask|Environment|LoadCred|SetCred|Ambient|Capability|NoNewPriv")
+    agent = [f"--property={name}={value}" for name, value in directives(FOLDER / "s3batch.service") if names.match(name)]
+
+    assert sorted(agent) == sorted(word for word in said if word.startswith("--property="))
+    assert ["/opt/s3batch/bin/s3batch", "doctor"] == said[-2:]
+
+
+def test_a_program_that_may_not_be_run_is_told_of(tmp_path: Path) -> None:
+    """`on-failure` that is there and cannot be run ends in an error, which the journal shows, and not in silence."""
+    program = tmp_path / "on-failure"
+    line = values(FOLDER / "s3batch-failure@.service", "ExecStart")[1].removeprefix("-")
+    command = line.replace("/etc/s3batch/on-failure", str(program)).replace("%i", "s3batch")
+    without = _run(command)
+    program.write_text("#!/bin/sh\necho told of $1\n")
+    not_allowed = _run(command)
+    program.chmod(0o755)
+
+    assert (0, "") == (without.returncode, without.stdout)
+    assert (126, True) == (not_allowed.returncode, "Permission denied" in not_allowed.stderr)
+    assert "told of s3batch\n" == _run(command).stdout
+
+
 def test_every_failure_is_told_of() -> None:
     """Each service names the unit that tells somebody, but that one itself."""
     silent = [unit.name for unit in SERVICES if values(unit, "OnFailure") != ["s3batch-failure@%N.service"]]
@@ -110,6 +143,10 @@ def test_timers_make_up_for_what_they_missed(unit: Path) -> None:
     assert unit.with_suffix(".service") in SERVICES
     assert ["yes"] == values(unit, "Persistent")
     assert [] != values(unit, "RandomizedDelaySec")
+
+
+def _run(command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(shlex.split(command), stdin=subprocess.DEVNULL, capture_output=True, check=False, text=True)
 
 
 def _analyze(*words: str) -> subprocess.CompletedProcess[str]:
