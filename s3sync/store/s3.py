@@ -12,11 +12,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus
 
 from s3sync.errors import Failure, Permanent, Transient
-from s3sync.store.aws import OWNER_AUTO, asking, connect, demand_owner, refusal
+from s3sync.store.aws import OWNER_AUTO, asking, connect, demand_owner, dialling, keys_now, refusal
 from s3sync.store.contract import (
     Missing,
     ObjectInfo,
@@ -31,10 +32,11 @@ from s3sync.store.contract import (
 )
 from s3sync.store.multipart import Multipart, abort
 from s3sync.store.parts import MAX_SINGLE_PUT_BYTES, MIB
-from s3sync.store.s3_errors import STORING, thaw_answer
-from s3sync.store.s3_replies import object_info, said, wrong_range
+from s3sync.store.s3_errors import STORING, failure_of, thaw_answer
+from s3sync.store.s3_replies import as_botocore_tells, object_info, said, wrong_range
 from s3sync.store.s3_requests import condition, described, of_version, restore_request
 from s3sync.store.section import Section, Stopping, halt_before_sending, never, stoppable
+from s3sync.store.short_way import ShortWay, wish_to_head, wish_to_put
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -69,6 +71,8 @@ class S3Store(ObjectStore):
         self.client = client or connect(connections=upload_threads + SPARE_CONNECTIONS)
         self.client.meta.events.register("before-send.s3", halt_before_sending)
         demand_owner(self.client, bucket_owner)
+        self._short_way = ShortWay(keys_now, dialling(self.client))
+        self.client.meta.events.register("before-send.s3", self._short_way.on_sending)
         self._part_size = part_size
         self._threshold = min(threshold, MAX_SINGLE_PUT_BYTES)
         self._upload_threads = upload_threads
@@ -76,6 +80,7 @@ class S3Store(ObjectStore):
 
     def close(self) -> None:
         """Close the connections; the store is of no use afterwards."""
+        self._short_way.close()
         self.client.close()
 
     def put(self, ref: ObjectRef, payload: Payload, log: UploadLog, *, if_match: str | None = None) -> None:
@@ -114,9 +119,14 @@ class S3Store(ObjectStore):
 
     def head(self, ref: ObjectRef) -> ObjectInfo | None:
         """Return what is known of the object: see `Reads.head`. Raises `Permanent` for a storage class unknown here."""
+        wish = wish_to_head(ref)
         try:
             with asking(str(ref), "look at it"):
-                reply = self.client.head_object(ChecksumMode="ENABLED", **of_version(ref))
+                short = self._short_way.ask(wish)
+                if short is not None:
+                    return object_info(ref, as_botocore_tells(short.headers))
+                with self._short_way.watching(wish):
+                    reply = self.client.head_object(ChecksumMode="ENABLED", **of_version(ref))
         except Missing:
             return None
         return object_info(ref, reply)
@@ -180,16 +190,23 @@ class S3Store(ObjectStore):
     def _put_whole(self, ref: ObjectRef, payload: Payload, if_match: str | None) -> None:
         body = Section(payload.fd, offset=0, size=payload.size, stopping=self._stopping) if payload.size else b""
         with stoppable(str(ref), self._stopping), asking(str(ref), "store it", as_in=STORING):
-            self.client.put_object(
-                Bucket=ref.bucket,
-                Key=ref.key,
-                Body=body,  # type: ignore[arg-type]  # botocore wants read, seek and tell; its stubs want all of IO
-                ContentLength=payload.size,
-                ChecksumAlgorithm="CRC64NVME",
-                ChecksumCRC64NVME=payload.crc64nvme,
-                **described(payload),
-                **condition(if_match),
-            )
+            wish = wish_to_put(ref, payload, if_match, self._stopping)
+            short = self._short_way.ask(wish)
+            if short is not None and short.status == HTTPStatus.PRECONDITION_FAILED:
+                raise failure_of("PreconditionFailed", short.status, subject=str(ref), doing="store it")
+            if short is not None:
+                return
+            with self._short_way.watching(wish):
+                self.client.put_object(
+                    Bucket=ref.bucket,
+                    Key=ref.key,
+                    Body=body,  # type: ignore[arg-type]  # botocore wants read, seek and tell; its stubs want all of IO
+                    ContentLength=payload.size,
+                    ChecksumAlgorithm="CRC64NVME",
+                    ChecksumCRC64NVME=payload.crc64nvme,
+                    **described(payload),
+                    **condition(if_match),
+                )
 
     def _multipart(self, ref: ObjectRef, payload: Payload) -> Multipart:
         return Multipart(

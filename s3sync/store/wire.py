@@ -1,0 +1,135 @@
+"""One request and its short reply over a connection that stays open: as much of HTTP/1.1 as the short way needs.
+
+A reply that is not plainly of this kind (no length, a long body, another version) is told without its body, and its connection
+is closed. Whoever asks decides what a status means. A connection that has lain idle is not trusted: servers close theirs after
+some seconds, and a request lost on one could not be told from one that was carried out.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections import deque
+from collections.abc import Callable, Mapping
+from time import monotonic
+from typing import NamedTuple
+
+IDLE_SECONDS = 4.0
+"""S3 closes connections after five seconds or more without a request."""
+
+_READ_BYTES = 1 << 16
+_MAX_HEAD_BYTES = 1 << 16
+_MAX_BODY_BYTES = 1 << 16
+_SAID_ONCE = ("content-", "etag", "transfer-", "x-amz-")
+_END = b"\r\n\r\n"
+
+Dial = Callable[[str], socket.socket | None]
+"""Returns an open connection to an origin (`https://host:port`), None where there is none to be had."""
+
+
+class Reply(NamedTuple):
+    """What was answered: header names in lower case, and the body, None where it was left unread."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes | None
+
+
+class Wires:
+    """Connections kept open between requests. May be used from several threads, each exchange on a connection of its own."""
+
+    def __init__(self, dial: Dial) -> None:
+        """Open connections by `dial`."""
+        self._dial = dial
+        self._idle: dict[str, deque[tuple[socket.socket, float]]] = {}
+        self._closed = False
+
+    def exchange(self, origin: str, request: bytes, *, bodyless: bool) -> Reply | None:
+        """Send `request` whole and return the reply; None where no whole reply came, whatever became of the request.
+
+        `bodyless` says that the reply to this method has no body, whatever length it tells of.
+        """
+        wire = self._take(origin)
+        if wire is None:
+            return None
+        kept = False
+        try:
+            wire.sendall(request)
+            reply, kept = _reply(wire, bodyless=bodyless)
+        except (OSError, ValueError):
+            return None
+        finally:
+            if kept and not self._closed:
+                self._idle.setdefault(origin, deque()).append((wire, monotonic()))
+            else:
+                wire.close()
+        return reply
+
+    def close(self) -> None:
+        """Close what lies idle now, and everything else when its exchange is over."""
+        self._closed = True
+        for wires in self._idle.values():
+            while wires:
+                wires.pop()[0].close()
+
+    def _take(self, origin: str) -> socket.socket | None:
+        idle = self._idle.get(origin)
+        while idle:
+            try:
+                wire, since = idle.pop()
+            except IndexError:
+                break  # another thread was quicker
+            if monotonic() - since < IDLE_SECONDS:
+                return wire
+            wire.close()
+        return self._dial(origin)
+
+
+def _reply(wire: socket.socket, *, bodyless: bool) -> tuple[Reply, bool]:
+    """Return the reply, and whether the connection can be used again. Raises `OSError`, `ValueError` for one that is broken."""
+    read = b""
+    while True:
+        head, read = _head(wire, read)
+        version, status, headers = _parsed(head)
+        if status >= 200:  # noqa: PLR2004 - what is below announces the reply
+            break
+    length = 0 if bodyless else int(headers.get("content-length", -1))
+    if not 0 <= length <= _MAX_BODY_BYTES or (not bodyless and "transfer-encoding" in headers):
+        return Reply(status, headers, None), False
+    while len(read) < length:
+        read += _more(wire)
+    kept = version == "HTTP/1.1" and len(read) == length and headers.get("connection", "").lower() != "close"
+    return Reply(status, headers, read[:length]), kept
+
+
+def _head(wire: socket.socket, read: bytes) -> tuple[bytes, bytes]:
+    """Return the next head, and what was read beyond it."""
+    while True:
+        head, end, rest = read.partition(_END)
+        if end:
+            return head, rest
+        if len(read) > _MAX_HEAD_BYTES:
+            raise ValueError("a head without end")
+        read += _more(wire)
+
+
+def _more(wire: socket.socket) -> bytes:
+    more = wire.recv(_READ_BYTES)
+    if not more:
+        raise ConnectionError("the reply ended early")
+    return more
+
+
+def _parsed(head: bytes) -> tuple[str, int, dict[str, str]]:
+    """Return version, status and headers. Raises `ValueError` for what is no head, or says one thing twice."""
+    first, *lines = head.decode("latin-1").split("\r\n")
+    version, status, *_ = first.split(" ", 2)
+    headers: dict[str, str] = {}
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if not colon or name[-1:].isspace() or name[:1].isspace():
+            raise ValueError("a line that is no header")
+        name, value = name.lower(), value.strip()
+        if name.startswith(_SAID_ONCE) and headers.get(name, value) != value:
+            raise ValueError("a header that says two things")
+        headers[name] = value
+    return version, int(status), headers
