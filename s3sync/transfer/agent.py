@@ -7,11 +7,12 @@ counted and left for a later pass; only what concerns all of them (the journal, 
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
+from itertools import chain
 from typing import ClassVar
 
 from s3sync.backoff import Backoff
@@ -26,9 +27,11 @@ from s3sync.dropzone.zone import DropZone
 from s3sync.errors import Exit
 from s3sync.events import Event, Level, Listener
 from s3sync.times import to_ns
-from s3sync.transfer.carry import Ended, Outcome, Transfer
+from s3sync.transfer.carry import Transfer
 from s3sync.transfer.drops import Drop, Phase
 from s3sync.transfer.journal import Journal, PassRecord
+from s3sync.transfer.lots import in_lots
+from s3sync.transfer.outcome import Ended, Outcome
 from s3sync.transfer.pool import in_parallel
 
 
@@ -163,11 +166,12 @@ class Agent:
         self._zone.refuse_if_replaced()
         self._begin(now)
         summary = PassSummary()
-        for outcome in self._together(partial(self._transfer.resume, drop) for drop in self._journal.in_hand(*Phase)):
+        for outcome in self._together(partial(self._transfer.resume, drops) for drops in self._in_hand()):
             summary = summary.plus(outcome)
         self._recover()
         held = Counter[str]()
-        for outcome in self._together(partial(self._transfer.send, each) for each in self._candidates(held)):
+        lots = in_lots(self._candidates(held), workers=self._workers)
+        for outcome in self._together(partial(self._transfer.send, lot) for lot in lots):
             left = outcome.ended is not Ended.RELEASED
             summary = replace(summary.plus(outcome), left=summary.left + left)
         return self._end(replace(summary, left=summary.left + held.total()), now)
@@ -193,14 +197,21 @@ class Agent:
 
         A stored drop comes back for its own; one whose object was lost meanwhile does not, and has to be stored again.
         """
-        report = recover(self._zone, {drop.id for drop in self._journal.in_hand(Phase.STORED)})
+        report = recover(self._zone, {drop.leaves_by for drop in self._journal.in_hand(Phase.STORED)})
         for path in report.strays:
             if path not in self._strays:
                 self._listener(StrayFile(path=path))
         self._strays = frozenset(report.strays)
 
-    def _together(self, jobs: Iterable[Callable[[], Outcome]]) -> Iterator[Outcome]:
-        return in_parallel(jobs, workers=self._workers, stopping=self._stopping)
+    def _in_hand(self) -> Iterable[list[Drop]]:
+        """Return the drops of the journal, together what leaves by the same folder of slots."""
+        together = defaultdict[str, list[Drop]](list)
+        for drop in self._journal.in_hand(*Phase):
+            together[drop.leaves_by if drop.phase is Phase.STORED else drop.id].append(drop)
+        return together.values()
+
+    def _together(self, jobs: Iterable[Callable[[], list[Outcome]]]) -> Iterator[Outcome]:
+        return chain.from_iterable(in_parallel(jobs, workers=self._workers, stopping=self._stopping))
 
     def _end(self, summary: PassSummary, now: datetime) -> PassSummary:
         self._journal.pass_ended(PassRecord(finished=now, **summary.record()), dict(self._degraded))
