@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import re
 import socket
+import struct
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -126,11 +127,21 @@ def dialling(client: S3Client) -> Callable[[str], socket.socket | None]:
                 pool._prepare_proxy(connection)  # noqa: SLF001
         except (OSError, urllib3.exceptions.HTTPError):
             return None
-        opened: socket.socket = connection.sock
-        opened.settimeout(READ_TIMEOUT_SECONDS)
-        return opened
+        return _patient(connection.sock)
 
     return dial
+
+
+def _patient(opened: socket.socket) -> socket.socket:
+    """Let the kernel watch over the time-out: Python would ask before each reading and writing whether it can be done."""
+    opened.settimeout(None)
+    for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+        opened.setsockopt(socket.SOL_SOCKET, option, struct.pack("@ll", *_timeval(READ_TIMEOUT_SECONDS)))
+    return opened
+
+
+def _timeval(seconds: float) -> tuple[int, int]:
+    return (int(seconds), int(seconds % 1 * 1e6))
 
 
 def is_aws(endpoint_url: str) -> bool:

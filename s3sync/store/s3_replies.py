@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Any
 
 from s3sync.errors import Permanent, Transient
@@ -43,6 +44,7 @@ def thaw_status(kept_in: StorageClass, restore: str | None, archive_status: str 
     return ThawStatus(ThawState.THAWED, http_date(said["until"]) if said["until"] else None)
 
 
+@lru_cache(maxsize=256)
 def http_date(text: str) -> datetime:
     """Return the aware UTC time of an HTTP date. Raises `ValueError` where it is none."""
     return parsedate_to_datetime(text).astimezone(UTC)

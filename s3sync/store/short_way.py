@@ -37,12 +37,10 @@ _AS_LEARNT = frozenset(
     {"host", "user-agent", "x-amz-sdk-checksum-algorithm", "x-amz-checksum-mode", "x-amz-expected-bucket-owner"}
 )
 """Headers that are the same in every request of a kind to a bucket."""
-_NOT_SIGNED = frozenset({"user-agent"})
 _OF_NO_MATTER = frozenset({"expect", "amz-sdk-invocation-id", "amz-sdk-request"})
 """What botocore sends besides, to be told whether to go on and for AWS's statistics."""
 _AUTHORIZATION = re.compile(r"AWS4-HMAC-SHA256 Credential=[^/]+/\d{8}/(?P<region>[^/]+)/(?P<service>[^/]+)/aws4_request, .*")
-_SENDABLE = re.compile(r"[\x20-\x7e]*")
-_DOTTED = {"", ".", ".."}
+_DOTTED = frozenset({"", ".", ".."})
 
 
 class Sent(NamedTuple):
@@ -102,26 +100,30 @@ class Pattern:
         """Return the path of an object's URL, quoted."""
         return self.prefix + quote(key, safe="/~")
 
-    def headers(self, wish: Wish, keys: Keys, moment: str) -> dict[str, str]:
-        """Return all headers of the request, signed as of `moment`."""
-        headers = {name: value for name, value in self.as_learnt.items() if name not in _NOT_SIGNED}
-        headers |= wish.headers
+    def headers(self, wish: Wish, path: str, keys: Keys, moment: str) -> dict[str, str]:
+        """Return all headers of the request for `path`, signed as of `moment`."""
+        headers = {**self.as_learnt, **wish.headers}
+        agent = headers.pop("user-agent", None)
         headers["x-amz-date"] = moment
         headers["x-amz-content-sha256"] = hashlib.sha256(wish.body).hexdigest() if self.hashed else UNSIGNED_PAYLOAD
         if keys.token is not None:
             headers["x-amz-security-token"] = keys.token
-        headers["authorization"] = authorization(wish.method, self.path(wish.key), headers, keys, self.scope)
-        return headers | {name: value for name, value in self.as_learnt.items() if name in _NOT_SIGNED}
+        headers["authorization"] = authorization(wish.method, path, headers, keys, self.scope)
+        if agent is not None:
+            headers["user-agent"] = agent
+        return headers
 
     def rendered(self, wish: Wish, keys: Keys, moment: str) -> bytes | None:
         """Return the request as it goes over the wire; None where something in it cannot go as it is."""
-        if any(part in _DOTTED for part in wish.key.split("/")):
+        if not _DOTTED.isdisjoint(wish.key.split("/")):
             return None  # what lies between here and S3 may shorten such a path
-        headers = self.headers(wish, keys, moment)
-        if not all(map(_SENDABLE.fullmatch, headers.values())):
+        path = self.path(wish.key)
+        headers = self.headers(wish, path, keys, moment)
+        values = "".join(headers.values())
+        if not (values.isascii() and values.isprintable()):
             return None
         lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
-        return f"{wish.method} {self.path(wish.key)} HTTP/1.1\r\n{lines}accept-encoding: identity\r\n\r\n".encode() + wish.body
+        return f"{wish.method} {path} HTTP/1.1\r\n{lines}accept-encoding: identity\r\n\r\n".encode() + wish.body
 
 
 def learnt(wish: Wish, sent: Sent, keys: Keys) -> Pattern | None:
@@ -138,7 +140,7 @@ def learnt(wish: Wish, sent: Sent, keys: Keys) -> Pattern | None:
         hashed=headers.get("x-amz-content-sha256") != UNSIGNED_PAYLOAD,
         as_learnt={name: value for name, value in headers.items() if name in _AS_LEARNT},
     )
-    same = pattern.headers(wish, keys, headers.get("x-amz-date", "")) == headers
+    same = pattern.headers(wish, url.path, keys, headers.get("x-amz-date", "")) == headers
     return pattern if same and pattern.origin + pattern.path(wish.key) == sent.url and sent.method == wish.method else None
 
 

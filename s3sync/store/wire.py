@@ -7,6 +7,7 @@ some seconds, and a request lost on one could not be told from one that was carr
 
 from __future__ import annotations
 
+import re
 import socket
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -20,6 +21,7 @@ _READ_BYTES = 1 << 16
 _MAX_HEAD_BYTES = 1 << 16
 _MAX_BODY_BYTES = 1 << 16
 _SAID_ONCE = ("content-", "etag", "transfer-", "x-amz-")
+_HEADER = re.compile(r"([^\s:]+):[ \t]*([^\r\n]*)\r\n")
 _END = b"\r\n\r\n"
 
 Dial = Callable[[str], socket.socket | None]
@@ -121,15 +123,18 @@ def _more(wire: socket.socket) -> bytes:
 
 def _parsed(head: bytes) -> tuple[str, int, dict[str, str]]:
     """Return version, status and headers. Raises `ValueError` for what is no head, or says one thing twice."""
-    first, *lines = head.decode("latin-1").split("\r\n")
+    first, _, lines = head.decode("latin-1").partition("\r\n")
     version, status, *_ = first.split(" ", 2)
-    headers: dict[str, str] = {}
-    for line in lines:
-        name, colon, value = line.partition(":")
-        if not colon or name[-1:].isspace() or name[:1].isspace():
-            raise ValueError("a line that is no header")
-        name, value = name.lower(), value.strip()
-        if name.startswith(_SAID_ONCE) and headers.get(name, value) != value:
-            raise ValueError("a header that says two things")
-        headers[name] = value
+    found = _HEADER.findall(lines + "\r\n")
+    if len(found) != lines.count("\n") + bool(lines):
+        raise ValueError("a line that is no header")
+    headers = {name.lower(): value.rstrip() for name, value in found}
+    if len(headers) < len(found):
+        _refuse_contradictions(found, headers)
     return version, int(status), headers
+
+
+def _refuse_contradictions(found: list[tuple[str, str]], headers: Mapping[str, str]) -> None:
+    for name, value in found:
+        if name.lower().startswith(_SAID_ONCE) and headers[name.lower()] != value.rstrip():
+            raise ValueError("a header that says two things")

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
-from itertools import chain
 from typing import ClassVar
 
 from s3sync.backoff import Backoff
@@ -87,14 +86,14 @@ class PassSummary:
             "errors": self.errors,
         }
 
-    def plus(self, outcome: Outcome) -> PassSummary:
-        """Return the summary with one more outcome in it. What is left is counted where it is seen, by the scan."""
+    def plus(self, outcomes: Sequence[Outcome]) -> PassSummary:
+        """Return the summary with more outcomes in it. What is left is counted where it is seen, by the scan."""
         return replace(
             self,
-            files=self.files + outcome.stored,
-            bytes=self.bytes + (outcome.size if outcome.stored else 0),
-            released=self.released + (outcome.ended is Ended.RELEASED),
-            errors=self.errors + (outcome.ended is Ended.FAILED),
+            files=self.files + sum(each.stored for each in outcomes),
+            bytes=self.bytes + sum(each.size for each in outcomes if each.stored),
+            released=self.released + sum(each.ended is Ended.RELEASED for each in outcomes),
+            errors=self.errors + sum(each.ended is Ended.FAILED for each in outcomes),
         )
 
 
@@ -166,15 +165,16 @@ class Agent:
         self._zone.refuse_if_replaced()
         self._begin(now)
         summary = PassSummary()
-        for outcome in self._together(partial(self._transfer.resume, drops) for drops in self._in_hand()):
-            summary = summary.plus(outcome)
+        for outcomes in self._together(partial(self._transfer.resume, drops) for drops in self._in_hand()):
+            summary = summary.plus(outcomes)
         self._recover()
         held = Counter[str]()
         lots = in_lots(self._candidates(held), workers=self._workers)
-        for outcome in self._together(partial(self._transfer.send, lot) for lot in lots):
-            left = outcome.ended is not Ended.RELEASED
-            summary = replace(summary.plus(outcome), left=summary.left + left)
-        return self._end(replace(summary, left=summary.left + held.total()), now)
+        left = 0
+        for outcomes in self._together(partial(self._transfer.send, lot) for lot in lots):
+            summary = summary.plus(outcomes)
+            left += sum(each.ended is not Ended.RELEASED for each in outcomes)
+        return self._end(replace(summary, left=left + held.total()), now)
 
     def _begin(self, now: datetime) -> None:
         self._judging.quiet.begin_pass(wall_ns=to_ns(now), monotonic_ns=self._monotonic_ns())
@@ -210,8 +210,8 @@ class Agent:
             together[drop.leaves_by if drop.phase is Phase.STORED else drop.id].append(drop)
         return together.values()
 
-    def _together(self, jobs: Iterable[Callable[[], list[Outcome]]]) -> Iterator[Outcome]:
-        return chain.from_iterable(in_parallel(jobs, workers=self._workers, stopping=self._stopping))
+    def _together(self, jobs: Iterable[Callable[[], list[Outcome]]]) -> Iterator[list[Outcome]]:
+        return in_parallel(jobs, workers=self._workers, stopping=self._stopping)
 
     def _end(self, summary: PassSummary, now: datetime) -> PassSummary:
         self._journal.pass_ended(PassRecord(finished=now, **summary.record()), dict(self._degraded))

@@ -22,9 +22,11 @@ from s3sync.transfer.digest import Changed
 from s3sync.transfer.drops import Drop, Phase
 from s3sync.transfer.guard import Guard, Refused
 from s3sync.transfer.journal import Journal
-from s3sync.transfer.originals import Originals, Proved
+from s3sync.transfer.originals import Originals
 from s3sync.transfer.outcome import Ended, Files, FileStored, Outcome
 from s3sync.transfer.storing import Storing, Taken, Unreadable
+
+Proved = tuple[Drop, Proof]
 
 
 class Transfer:
@@ -87,11 +89,13 @@ class Transfer:
                     ended.append(self._resume(drop))
         if proved:
             # The state that was noted may be one that a refused release left it in.
-            ended += self._originals.release(proved[0][0].leaves_by, proved, as_stored=False)
+            leaving = [(drop.slot, drop, proof) for drop, proof in proved]
+            ended += self._originals.release(proved[0][0].leaves_by, leaving, as_stored=False)
         return [*map(Outcome, ended)]
 
     def _taken(self, lot: Sequence[Candidate], opened: ExitStack, ended: list[Ended]) -> Iterator[Taken]:
         """Open and read what is not to be left alone; `opened` keeps the files open."""
+        known = self._journal.at(*(candidate.path for candidate in lot))
         with self._zone.folders() as folders:
             for candidate in lot:
                 if self._waits(candidate):
@@ -100,7 +104,7 @@ class Transfer:
                 with self._telling(candidate, "store", ended):
                     fd = self._storing.open(folders, candidate)
                     opened.callback(os.close, fd)
-                    yield self._storing.take_up(fd, candidate)
+                    yield self._storing.take_up(fd, candidate, known)
 
     def _stored(self, taken: Sequence[Taken], ended: list[Ended]) -> Iterator[Proved]:
         for each in taken:
@@ -123,9 +127,9 @@ class Transfer:
         self._journal.proved({drop.id: proof for drop, proof in stored})
         for drop, proof in stored:
             self._files.tell(_told(drop, proof))
-        proved = [(replace(drop, slot_folder=folder, slot=slot), proof) for slot, (drop, proof) in enumerate(stored)]
-        ended = self._originals.release(folder, proved, as_stored=True)
-        for each, (drop, _) in zip(ended, proved, strict=True):
+        leaving = [(slot, drop, proof) for slot, (drop, proof) in enumerate(stored)]
+        ended = self._originals.release(folder, leaving, as_stored=True)
+        for each, (drop, _) in zip(ended, stored, strict=True):
             yield Outcome(each, drop.candidate.identity.size, stored=True)
 
     def _confirmed(self, drop: Drop, ended: list[Ended]) -> Iterator[Proved]:

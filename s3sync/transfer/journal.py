@@ -191,10 +191,11 @@ class Journal:
         """Close the drop: the file has changed or vanished, and what lies there now is another one."""
         self._delete(drop_id)
 
-    def at(self, path: bytes) -> list[Drop]:
-        """Return the drops taken up from `path`."""
+    def at(self, *paths: bytes) -> list[Drop]:
+        """Return the drops taken up from any of `paths`."""
+        marks = ", ".join("?" * len(paths))
         with self._db.read() as db:
-            rows = db.execute(f"SELECT {_COLUMNS} FROM drops WHERE path = ?", (path,)).fetchall()  # noqa: S608
+            rows = db.execute(f"SELECT {_COLUMNS} FROM drops WHERE path IN ({marks})", paths).fetchall()  # noqa: S608
         return [_from_row(row) for row in rows]
 
     def in_hand(self, *phases: Phase) -> list[Drop]:

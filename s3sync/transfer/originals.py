@@ -22,7 +22,8 @@ NO_LEASES = "no_leases"
 """The stable cause of the `Degraded` event."""
 _NO_LEASES_DETAIL = "no lease can be had here: that nobody writes was seen only in the processes we may look into"
 
-Proved = tuple[Drop, Proof]
+Leaving = tuple[int, Drop, Proof]
+"""The number of a slot, and what leaves by it."""
 Releasing = Callable[[str, Sequence[tuple[Original, Proof]]], ReleaseReport]
 """Releases originals by slots in the folder named first. Raises `OSError`."""
 
@@ -36,24 +37,26 @@ class Originals:
         self._files = files
         self._releasing = releasing
 
-    def release(self, folder: str, proved: Sequence[Proved], *, as_stored: bool) -> list[Ended]:
-        """Release the originals of drops that are journalled with slots in `folder`; return how each ended, in order.
+    def release(self, folder: str, leaving: Sequence[Leaving], *, as_stored: bool) -> list[Ended]:
+        """Release the originals of drops that are journalled with these slots in `folder`; return how each ended, in order.
 
         `as_stored` says that the state which is noted of each is the one whose bytes were stored. Raises `Transient` from the
         journal.
         """
         try:
-            report = self._releasing(folder, [(_original(drop, as_stored=as_stored), proof) for drop, proof in proved])
+            report = self._releasing(
+                folder, [(_original(slot, drop, as_stored=as_stored), proof) for slot, drop, proof in leaving]
+            )
         except OSError as error:
-            for drop, _ in proved:
+            for _, drop, _ in leaving:
                 unusable = Permanent("quarantine", f"cannot be used: {error.strerror}")
                 self._files.failed(drop.candidate, "release", unusable)
-            return [Ended.FAILED for _ in proved]
+            return [Ended.FAILED for _ in leaving]
         if report.unleased:
             self._files.tell(Degraded(cause=NO_LEASES, detail=_NO_LEASES_DETAIL))
         kept = {each.ordinal: each for each in report.kept}
-        self._gone([drop for drop, _ in proved if drop.slot not in kept])
-        return [self._kept(drop, kept[drop.slot]) if drop.slot in kept else Ended.RELEASED for drop, _ in proved]
+        self._gone([drop for slot, drop, _ in leaving if slot not in kept])
+        return [self._kept(drop, kept[slot]) if slot in kept else Ended.RELEASED for slot, drop, _ in leaving]
 
     def _gone(self, drops: Sequence[Drop]) -> None:
         if drops:
@@ -79,5 +82,5 @@ class Originals:
         return Ended.KEPT
 
 
-def _original(drop: Drop, *, as_stored: bool) -> Original:
-    return Original(drop.slot, drop.candidate.path, drop.candidate.identity, drop.sha256, as_archived=as_stored)
+def _original(slot: int, drop: Drop, *, as_stored: bool) -> Original:
+    return Original(slot, drop.candidate.path, drop.candidate.identity, drop.sha256, as_archived=as_stored)

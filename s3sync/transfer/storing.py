@@ -11,7 +11,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -92,15 +92,15 @@ class Storing:
                 raise Changed(_shown(candidate), f"is not there any more: {error.strerror}") from error
             raise Unreadable(_shown(candidate), f"cannot be opened: {error.strerror}", "Look at the disk") from error
 
-    def take_up(self, fd: int, candidate: Candidate) -> Taken:
-        """Read the open file, and find the drop it is.
+    def take_up(self, fd: int, candidate: Candidate, known: Iterable[Drop]) -> Taken:
+        """Read the open file, and find the drop it is, perhaps one of those `known` before.
 
         Raises `Changed` (it is not what was judged any more), `Unreadable`, `Stopped`, `Refused` (what was begun of an earlier
         state of it cannot be given up), and `Transient` from the journal.
         """
         digest = self._read(fd, candidate)
-        for earlier in self._journal.at(candidate.path):
-            if earlier.phase is Phase.STORED:
+        for earlier in known:
+            if earlier.candidate.path != candidate.path or earlier.phase is Phase.STORED:
                 continue
             if _is_same(earlier, candidate, digest):
                 return Taken(fd, self._take_up_again(earlier), resuming=True)

@@ -81,7 +81,7 @@ def stored(root: Path, storing: Storing, journal: Journal, candidate: Candidate)
     finally:
         os.close(root_fd)
     try:
-        taken = storing.take_up(fd, candidate)
+        taken = storing.take_up(fd, candidate, journal.at(candidate.path))
         if not taken.resuming:
             journal.begin(taken.drop)
         proof = storing.store(taken)
