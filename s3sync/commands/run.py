@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import gc
 import os
 import threading
 from collections.abc import Callable
@@ -38,8 +37,6 @@ def run(args: argparse.Namespace, app: App) -> Exit:
 
 
 def _locked(args: argparse.Namespace, app: App) -> Exit:
-    # What is there by now stays for good: collecting garbage need not look through it again and again.
-    gc.freeze()
     with app.stop.on_signals(_leave), app.locked():
         return _run_once(app) if args.once else _run(app, args.read_again)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -37,6 +37,7 @@ from s3sync.store.s3_replies import as_botocore_tells, object_info, said, wrong_
 from s3sync.store.s3_requests import condition, described, of_version, restore_request
 from s3sync.store.section import Section, Stopping, halt_before_sending, never, stoppable
 from s3sync.store.short_way import ShortWay, wish_to_head, wish_to_put
+from s3sync.store.wire import Reply
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -83,16 +84,16 @@ class S3Store(ObjectStore):
         self._short_way.close()
         self.client.close()
 
-    def put(self, ref: ObjectRef, payload: Payload, log: UploadLog, *, if_match: str | None = None) -> None:
+    def put(self, ref: ObjectRef, payload: Payload, log: UploadLog, *, if_match: str | None = None) -> ObjectInfo | None:
         """Store `payload`: see `Writes.put`. Raises `Stopped` as well."""
         held = os.fstat(payload.fd).st_size
         if held < payload.size:
             raise Rejected(str(ref), f"the file to be stored has {held} bytes instead of {payload.size}")
         if payload.size < self._threshold:
             self._abandon_parts(ref, log)
-            self._put_whole(ref, payload, if_match)
-        else:
-            self._multipart(ref, payload).store(log, if_match)
+            return self._put_whole(ref, payload, if_match)
+        self._multipart(ref, payload).store(log, if_match)
+        return None
 
     def abort(self, ref: ObjectRef, upload_id: str) -> None:
         """Give up a multipart upload: see `Writes.abort`."""
@@ -187,15 +188,15 @@ class S3Store(ObjectStore):
             self.abort(ref, log.upload_id)
             log.note(None)
 
-    def _put_whole(self, ref: ObjectRef, payload: Payload, if_match: str | None) -> None:
+    def _put_whole(self, ref: ObjectRef, payload: Payload, if_match: str | None) -> ObjectInfo | None:
         body = Section(payload.fd, offset=0, size=payload.size, stopping=self._stopping) if payload.size else b""
         with stoppable(str(ref), self._stopping), asking(str(ref), "store it", as_in=STORING):
             wish = wish_to_put(ref, payload, if_match, self._stopping)
-            short = self._short_way.ask(wish)
+            short, look = self._short_way.ask_in_one(wish, wish_to_head(ref))
             if short is not None and short.status == HTTPStatus.PRECONDITION_FAILED:
                 raise failure_of("PreconditionFailed", short.status, subject=str(ref), doing="store it")
             if short is not None:
-                return
+                return _shown(ref, look)
             with self._short_way.watching(wish):
                 self.client.put_object(
                     Bucket=ref.bucket,
@@ -207,6 +208,7 @@ class S3Store(ObjectStore):
                     **described(payload),
                     **condition(if_match),
                 )
+        return None
 
     def _multipart(self, ref: ObjectRef, payload: Payload) -> Multipart:
         return Multipart(
@@ -217,6 +219,15 @@ class S3Store(ObjectStore):
             threads=self._upload_threads,
             stopping=self._stopping,
         )
+
+
+def _shown(ref: ObjectRef, look: Reply | None) -> ObjectInfo | None:
+    """Return what a look that came with a PUT says; what is wrong with it is found by whoever looks again."""
+    if look is None or look.status != HTTPStatus.OK:
+        return None
+    with suppress(Failure):
+        return object_info(ref, as_botocore_tells(look.headers))
+    return None
 
 
 def _chunks(ref: ObjectRef, body: Any, length: int) -> Iterator[bytes]:  # noqa: ANN401 - botocore's streaming body

@@ -10,6 +10,10 @@ A reply that is not plainly a success, or that an object is in the way, is none:
 and knows what to make of the answer, redirects and retries included, and what was learnt is forgotten. That is what becomes of
 a lost reply as well: a PUT that is repeated can find its own success in the way, as any retry can. Credentials, proxies and
 certificates are botocore's own in every request, and so is the connection until it is open.
+
+The HEAD follows its PUT without waiting for the reply, which saves one of two journeys. HTTP/1.1 allows it (RFC 9112, 9.3.2: a
+PUT is idempotent, and what follows it on a connection is not carried out before it), and not every server takes it. Nothing
+rests on it: a reply that does not describe what was stored, whyever, is as good as none, and the object is looked at again.
 """
 
 from __future__ import annotations
@@ -17,21 +21,25 @@ from __future__ import annotations
 import hashlib
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
-from time import gmtime, strftime
+from time import gmtime, monotonic, strftime
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
 from s3sync.store.contract import ObjectRef, Payload
 from s3sync.store.section import Section, Stopping
 from s3sync.store.sigv4 import UNSIGNED_PAYLOAD, Keys, Scope, authorization
-from s3sync.store.wire import Dial, Reply, Wires
+from s3sync.store.wire import Asked, Dial, Reply, Wires
 
 SMALL_BYTES = 1 << 20
 """Up to this size a body is held in memory and sent with its headers; above it the bytes outweigh the request."""
+
+APART_SECONDS = 300.0
+"""How long a server that did not answer two requests is sent one at a time. One that closes its connection with the second
+unread may take its first reply back with it, and then its PUT is asked again."""
 
 _AS_LEARNT = frozenset(
     {"host", "user-agent", "x-amz-sdk-checksum-algorithm", "x-amz-checksum-mode", "x-amz-expected-bucket-owner"}
@@ -153,6 +161,8 @@ class ShortWay:
         self._wires = Wires(dial)
         self._patterns: dict[tuple[str, str], Pattern] = {}
         self._here = threading.local()
+        self._apart_until: dict[str, float] = {}
+        """By origin: until when no second request is sent before the first is answered."""
 
     def close(self) -> None:
         """Close the connections."""
@@ -163,19 +173,41 @@ class ShortWay:
 
         None is returned where the request is to go by botocore, whether or not it went this way too.
         """
+        return self.ask_in_one(wish, None)[0]
+
+    def ask_in_one(self, wish: Wish | None, then: Wish | None) -> tuple[Reply | None, Reply | None]:
+        """Ask for `wish` and, without waiting for its reply, for `then`; return the replies, each as `ask` does.
+
+        `wish` is asked for alone where `then` is to go by botocore, and where the server was seen not to take a second request
+        before it answered the first.
+        """
+        first = self._rendered(wish)
+        if wish is None or first is None:
+            return None, None
+        second = None if monotonic() < self._apart_until.get(first[0], 0.0) else self._rendered(then)
+        if then is None or second is None or second[0] != first[0]:
+            return self._judged(wish, self._wires.exchange(*first)), None
+        replies = self._wires.exchange(*first, second[1])
+        done = self._judged(wish, replies[:1])
+        if len(replies) < 2:  # noqa: PLR2004 - as many as were asked
+            self._apart_until[first[0]] = monotonic() + APART_SECONDS
+        return done, self._judged(then, replies[1:]) if replies[1:] else None
+
+    def _rendered(self, wish: Wish | None) -> tuple[str, Asked] | None:
+        """Return a request and whereto it goes; None where it is to go by botocore."""
         pattern = None if wish is None else self._patterns.get((wish.method, wish.bucket))
         keys = None if pattern is None else self._keys()
         if wish is None or pattern is None or keys is None:
             return None
         request = pattern.rendered(wish, keys, _moment())
-        if request is None:
-            return None
-        reply = self._wires.exchange(pattern.origin, request, bodyless=wish.method == "HEAD")
+        return None if request is None else (pattern.origin, Asked(request, bodyless=wish.method == "HEAD"))
+
+    def _judged(self, wish: Wish, replies: Sequence[Reply]) -> Reply | None:
+        """Return the reply where it is plain; forget what was learnt where it is not."""
         # A success with a body may be a failure by what it says. Unread is a body too long to be nothing.
-        if reply is not None and (
-            reply.status == HTTPStatus.PRECONDITION_FAILED or (reply.status, reply.body) == (HTTPStatus.OK, b"")
-        ):
-            return reply
+        for reply in replies:
+            if reply.status == HTTPStatus.PRECONDITION_FAILED or (reply.status, reply.body) == (HTTPStatus.OK, b""):
+                return reply
         self._patterns.pop((wish.method, wish.bucket), None)
         return None
 

@@ -1,4 +1,4 @@
-"""One request and its short reply over a connection that stays open: as much of HTTP/1.1 as the short way needs.
+"""Requests and their short replies over a connection that stays open: as much of HTTP/1.1 as the short way needs.
 
 A reply that is not plainly of this kind (no length, a long body, another version) is told without its body, and its connection
 is closed. Whoever asks decides what a status means. A connection that has lain idle is not trusted: servers close theirs after
@@ -8,7 +8,9 @@ some seconds, and a request lost on one could not be told from one that was carr
 from __future__ import annotations
 
 import re
+import select
 import socket
+import ssl
 from collections import deque
 from collections.abc import Callable, Mapping
 from time import monotonic
@@ -16,6 +18,9 @@ from typing import NamedTuple
 
 IDLE_SECONDS = 4.0
 """S3 closes connections after five seconds or more without a request."""
+
+SECOND_REPLY_SECONDS = 2.0
+"""How long a reply may come after the one before it on the same connection."""
 
 _READ_BYTES = 1 << 16
 _MAX_HEAD_BYTES = 1 << 16
@@ -26,6 +31,14 @@ _END = b"\r\n\r\n"
 
 Dial = Callable[[str], socket.socket | None]
 """Returns an open connection to an origin (`https://host:port`), None where there is none to be had."""
+
+
+class Asked(NamedTuple):
+    """A request as it goes over the wire."""
+
+    request: bytes
+    bodyless: bool
+    """Whether the reply to this method has no body, whatever length it tells of."""
 
 
 class Reply(NamedTuple):
@@ -45,26 +58,37 @@ class Wires:
         self._idle: dict[str, deque[tuple[socket.socket, float]]] = {}
         self._closed = False
 
-    def exchange(self, origin: str, request: bytes, *, bodyless: bool) -> Reply | None:
-        """Send `request` whole and return the reply; None where no whole reply came, whatever became of the request.
+    def exchange(self, origin: str, *asked: Asked) -> list[Reply]:
+        """Send all of `asked` at once and return the replies, in that order, as far as they came whole.
 
-        `bodyless` says that the reply to this method has no body, whatever length it tells of.
+        What became of a request without a reply is not known. A reply that is to be followed by another's ends the waiting
+        where that one does not come soon: there are servers that do not take a second request before they answered the first.
         """
         wire = self._take(origin)
         if wire is None:
-            return None
+            return []
+        replies: list[Reply] = []
         kept = False
         try:
-            wire.sendall(request)
-            reply, kept = _reply(wire, bodyless=bodyless)
+            wire.sendall(b"".join([each.request for each in asked]))
+            read = b""
+            for each in asked:
+                if replies and not read and not _comes_soon(wire):
+                    break
+                reply, read, open_still = _reply(wire, read, bodyless=each.bodyless)
+                replies.append(reply)
+                if not open_still:
+                    break
+            else:
+                kept = not read
         except (OSError, ValueError):
-            return None
+            return replies
         finally:
             if kept and not self._closed:
                 self._idle.setdefault(origin, deque()).append((wire, monotonic()))
             else:
                 wire.close()
-        return reply
+        return replies
 
     def close(self) -> None:
         """Close what lies idle now, and everything else when its exchange is over."""
@@ -86,9 +110,19 @@ class Wires:
         return self._dial(origin)
 
 
-def _reply(wire: socket.socket, *, bodyless: bool) -> tuple[Reply, bool]:
-    """Return the reply, and whether the connection can be used again. Raises `OSError`, `ValueError` for one that is broken."""
-    read = b""
+def _comes_soon(wire: socket.socket) -> bool:
+    if isinstance(wire, ssl.SSLSocket) and wire.pending():
+        return True
+    waiting = select.poll()
+    waiting.register(wire, select.POLLIN)
+    return bool(waiting.poll(SECOND_REPLY_SECONDS * 1000))
+
+
+def _reply(wire: socket.socket, read: bytes, *, bodyless: bool) -> tuple[Reply, bytes, bool]:
+    """Return the reply, what was read beyond it, and whether the connection stays open.
+
+    Raises `OSError`, `ValueError` for one that is broken.
+    """
     while True:
         head, read = _head(wire, read)
         version, status, headers = _parsed(head)
@@ -96,11 +130,11 @@ def _reply(wire: socket.socket, *, bodyless: bool) -> tuple[Reply, bool]:
             break
     length = 0 if bodyless else int(headers.get("content-length", -1))
     if not 0 <= length <= _MAX_BODY_BYTES or (not bodyless and "transfer-encoding" in headers):
-        return Reply(status, headers, None), False
+        return Reply(status, headers, None), b"", False
     while len(read) < length:
         read += _more(wire)
-    kept = version == "HTTP/1.1" and len(read) == length and headers.get("connection", "").lower() != "close"
-    return Reply(status, headers, read[:length]), kept
+    open_still = version == "HTTP/1.1" and headers.get("connection", "").lower() != "close"
+    return Reply(status, headers, read[:length]), read[length:], open_still
 
 
 def _head(wire: socket.socket, read: bytes) -> tuple[bytes, bytes]:

@@ -9,6 +9,7 @@ import hashlib
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from socket import create_connection, socket
 from socketserver import StreamRequestHandler, ThreadingTCPServer
@@ -106,6 +107,11 @@ def by_whom(server: HttpServer) -> list[tuple[str, str]]:
     return [(asked.method, BOTOCORE if "amz-sdk-request" in lowered(asked) else OURS) for asked in server.asked]
 
 
+def puts_by(server: HttpServer) -> list[str]:
+    """Return who made each PUT so far."""
+    return [by for method, by in by_whom(server) if method == "PUT"]
+
+
 def lowered(asked: Asked) -> dict[str, str]:
     """Return the headers of a request, names in lower case."""
     return {name.lower(): value for name, value in asked.headers.items()}
@@ -162,7 +168,7 @@ def test_an_object_in_the_way_is_heard_of_at_once(store: S3Store, server: HttpSe
         store.put(ObjectRef("bucket", "first"), payload, NoLog())
     store.put(REF, payload, NoLog())
 
-    assert [("PUT", OURS), ("PUT", OURS)] == by_whom(server)
+    assert [OURS, OURS] == puts_by(server)
 
 
 @pytest.mark.parametrize(
@@ -185,7 +191,7 @@ def test_whatever_else_is_answered_botocore_asks_again(
     store.put(REF, payload, NoLog())
     store.put(replace(REF, key="next"), payload, NoLog())
 
-    assert [("PUT", OURS), ("PUT", BOTOCORE), ("PUT", OURS)] == by_whom(server)
+    assert [OURS, BOTOCORE, OURS] == puts_by(server)
 
 
 def test_a_lost_reply_is_no_lost_object(store: S3Store, server: HttpServer, shelf: Shelf, payload: Payload) -> None:
@@ -196,6 +202,42 @@ def test_a_lost_reply_is_no_lost_object(store: S3Store, server: HttpServer, shel
 
     assert [("PUT", OURS), ("PUT", BOTOCORE), ("HEAD", OURS)] == by_whom(server)
     assert payload.crc64nvme == proof.crc64nvme
+
+
+def test_a_server_that_takes_one_request_at_a_time_is_asked_so(
+    store: S3Store, server: HttpServer, shelf: Shelf, payload: Payload
+) -> None:
+    """The object is looked at again, and for a while nothing is sent in one breath.
+
+    Whether the reply reaches us depends on how far the server's end was when it broke the connection.
+    """
+    shelf.next = [lambda asked: replace(shelf.plainly(asked), headers={"ETag": '"e"', "Connection": "close"})]
+
+    store_and_prove(store, REF, payload, NoLog())
+    at_once = store.put(replace(REF, key="next"), payload, NoLog())
+
+    assert at_once is None
+    first, *_, looked, last = by_whom(server)
+    assert [("PUT", OURS), ("HEAD", OURS), ("PUT", OURS)] == [first, looked, last]
+
+
+def told(answer: Reply, _asked: Asked) -> Reply:
+    """Answer that, whatever is asked."""
+    return answer
+
+
+def test_what_a_look_in_the_same_breath_says_is_not_believed_against_the_object(
+    store: S3Store, server: HttpServer, shelf: Shelf, payload: Payload
+) -> None:
+    """Whatever lies in between may answer out of turn, or from a cache: then the object is looked at again."""
+    stale = Reply(headers={"ETag": '"old"', "x-amz-meta-s3batch-id": "another"}, says_length=3)
+    for answer in (stale, Reply(status=404), Reply(headers={"x-amz-storage-class": "UNHEARD_OF", "ETag": '"e"'})):
+        shelf.next = [shelf.plainly, partial(told, answer)]
+        shelf.kept.clear()
+
+        proof = store_and_prove(store, REF, payload, NoLog())
+
+        assert '"e"' == proof.etag
 
 
 def test_nothing_is_sent_when_the_work_is_to_stop(server: HttpServer, payload: Payload) -> None:
@@ -220,7 +262,7 @@ def test_each_request_is_signed_with_the_keys_of_the_moment(
 
     store.put(REF, payload, NoLog())
 
-    (asked,) = server.asked
+    asked = server.asked[0]
     assert wrong(asked, service="s3", region="us-east-1", secrets={"other": "secret"}) is None
     assert "token" == lowered(asked)["x-amz-security-token"]
     assert "x-amz-security-token" in lowered(asked)["authorization"]

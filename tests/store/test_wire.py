@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Iterator
 
 import pytest
 
 from s3sync.store import wire
-from s3sync.store.wire import Wires
+from s3sync.store.wire import Asked, Reply, Wires
 
 ORIGIN = "http://nowhere"
 DONE = b'HTTP/1.1 200 OK\r\nContent-Length: 0\r\nETag: "e"\r\n\r\n'
@@ -21,12 +22,15 @@ class Line:
         self.ends: list[socket.socket] = []
         self.given: list[socket.socket] = []
         self.says = DONE
+        self.later = b""
         self.hangs_up = False
 
     def dial(self, origin: str) -> socket.socket | None:
         """Open another connection, on which something is said already."""
         ours, theirs = socket.socketpair()
         theirs.sendall(self.says)
+        if self.later:
+            threading.Timer(0.05, theirs.sendall, (self.later,)).start()
         if self.hangs_up:
             theirs.shutdown(socket.SHUT_WR)
         self.given.append(ours)
@@ -43,13 +47,18 @@ def line() -> Iterator[Line]:
         end.close()
 
 
+def one(wires: Wires, request: bytes, *, bodyless: bool) -> Reply | None:
+    """Ask one thing and return its reply."""
+    return next(iter(wires.exchange(ORIGIN, Asked(request, bodyless))), None)
+
+
 def test_a_connection_is_used_again(line: Line) -> None:
     """What was answered plainly leaves the connection open for the next."""
     wires = Wires(line.dial)
 
-    first = wires.exchange(ORIGIN, b"one", bodyless=False)
+    first = one(wires, b"one", bodyless=False)
     line.ends[0].sendall(DONE)
-    second = wires.exchange(ORIGIN, b"two", bodyless=False)
+    second = one(wires, b"two", bodyless=False)
 
     assert (200, {"content-length": "0", "etag": '"e"'}, b"") == first == second
     assert b"onetwo" == line.ends[0].recv(100)
@@ -62,8 +71,8 @@ def test_an_idle_connection_is_not_used_again(line: Line, monkeypatch: pytest.Mo
     monkeypatch.setattr(wire, "IDLE_SECONDS", 0.0)
     wires = Wires(line.dial)
 
-    wires.exchange(ORIGIN, b"one", bodyless=False)
-    wires.exchange(ORIGIN, b"two", bodyless=False)
+    one(wires, b"one", bodyless=False)
+    one(wires, b"two", bodyless=False)
 
     assert 2 == len(line.given)
     assert -1 == line.given[0].fileno()
@@ -86,7 +95,7 @@ def test_what_is_not_plain_ends_the_connection(line: Line, said: bytes, body: by
     line.says = said
     wires = Wires(line.dial)
 
-    reply = wires.exchange(ORIGIN, b"one", bodyless=False)
+    reply = one(wires, b"one", bodyless=False)
 
     assert reply is not None
     assert body == reply.body
@@ -111,7 +120,7 @@ def test_what_is_no_whole_reply_is_none(line: Line, said: bytes) -> None:
     """Nothing is made of it."""
     line.says, line.hangs_up = said, True
 
-    assert Wires(line.dial).exchange(ORIGIN, b"one", bodyless=False) is None
+    assert one(Wires(line.dial), b"one", bodyless=False) is None
     assert -1 == line.given[0].fileno()
 
 
@@ -120,7 +129,7 @@ def test_what_announces_a_reply_is_passed_over(line: Line) -> None:
     line.says = b"HTTP/1.1 100 Continue\r\n\r\n" + DONE
     wires = Wires(line.dial)
 
-    reply = wires.exchange(ORIGIN, b"one", bodyless=False)
+    reply = one(wires, b"one", bodyless=False)
 
     assert reply is not None
     assert 200 == reply.status
@@ -132,7 +141,7 @@ def test_a_reply_to_head_has_no_body_whatever_length_it_says(line: Line) -> None
     line.says = b"HTTP/1.1 200 OK\r\nContent-Length: 123456789\r\n\r\n"
     wires = Wires(line.dial)
 
-    reply = wires.exchange(ORIGIN, b"one", bodyless=True)
+    reply = one(wires, b"one", bodyless=True)
 
     assert (200, {"content-length": "123456789"}, b"") == reply
     assert -1 != line.given[0].fileno()
@@ -141,4 +150,33 @@ def test_a_reply_to_head_has_no_body_whatever_length_it_says(line: Line) -> None
 
 def test_without_a_connection_there_is_no_reply() -> None:
     """Whoever asked goes another way."""
-    assert Wires(lambda _origin: None).exchange(ORIGIN, b"one", bodyless=False) is None
+    assert one(Wires(lambda _origin: None), b"one", bodyless=False) is None
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_two_are_asked_in_one_breath(line: Line, *, at_once: bool) -> None:
+    """Whether their replies come together or one by one, and the connection stays."""
+    shown = b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n"
+    line.says = DONE + shown if at_once else DONE
+    wires = Wires(line.dial)
+    if not at_once:
+        line.later = shown
+
+    replies = wires.exchange(ORIGIN, Asked(b"one", bodyless=False), Asked(b"two", bodyless=True))
+
+    assert [{"content-length": "0", "etag": '"e"'}, {"content-length": "7"}] == [reply.headers for reply in replies]
+    assert b"onetwo" == line.ends[0].recv(100)
+    assert -1 != line.given[0].fileno()
+    wires.close()
+
+
+@pytest.mark.parametrize("said", [DONE, b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"])
+def test_a_second_reply_that_does_not_come_is_not_waited_for(line: Line, said: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first one is as good, and the connection is given up."""
+    monkeypatch.setattr(wire, "SECOND_REPLY_SECONDS", 0.01)
+    line.says = said
+
+    replies = Wires(line.dial).exchange(ORIGIN, Asked(b"one", bodyless=False), Asked(b"two", bodyless=True))
+
+    assert [200] == [reply.status for reply in replies]
+    assert -1 == line.given[0].fileno()
