@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Sequence
 from functools import cached_property
 
 from s3sync.backoff import Backoff
 from s3sync.dropzone.ladder import Ladder
 from s3sync.dropzone.quarantine import ProvenQuarantines
 from s3sync.dropzone.quiet import QuietClock
-from s3sync.dropzone.release import ReleaseReport, release
+from s3sync.dropzone.release import ReleaseReport, release_each
 from s3sync.dropzone.rules import TEMPORARY_NAMES
 from s3sync.dropzone.slots import Original
 from s3sync.dropzone.writers import ignore_lease_signals
@@ -24,6 +25,8 @@ from s3sync.transfer.agent import Agent, Judging
 from s3sync.transfer.carry import Transfer
 from s3sync.transfer.guard import Guard
 from s3sync.transfer.journal import Journal
+from s3sync.transfer.originals import Originals
+from s3sync.transfer.outcome import Files
 from s3sync.transfer.storing import Storing, Wanted
 from s3sync.wiring import Wiring
 
@@ -78,16 +81,15 @@ class App(Wiring):
         buckets, files = Backoff(time.monotonic), Backoff(time.monotonic, forgiven=1)
         guard = Guard(self.journal, buckets, self.listener)
         wanted = Wanted(storage_class=self.settings.storage_class, new_id=self._new_drop_id, stopping=self.stop)
-        storing = Storing(self.zone.fd, self.store, self.journal, guard, wanted)
+        told = Files(files, self.listener)
         transfer = Transfer(
             self.zone,
-            storing,
+            Storing(self.store, self.journal, guard, wanted),
             self.journal,
             guard,
-            backoff=files,
-            releasing=self._release,
+            files=told,
+            originals=Originals(self.journal, told, self._release),
             stopping=self.stop,
-            listener=self.listener,
         )
         return Agent(
             self.zone,
@@ -106,12 +108,11 @@ class App(Wiring):
     def _new_drop_id(self) -> str:
         return f"{self.now():%Y%m%dT%H%M%S}-{secrets.token_hex(8)}"
 
-    def _release(self, drop_id: str, original: Original, proof: Proof) -> ReleaseReport:
-        return release(
+    def _release(self, folder: str, proved: Sequence[tuple[Original, Proof]]) -> ReleaseReport:
+        return release_each(
             self.zone,
-            drop_id,
-            [original],
-            proof,
+            folder,
+            proved,
             sleep=time.sleep,
             prune=self.settings.prune_folders,
             # A removal that a power cut undoes brings back a file whose object is there: it is recognised and removed again.

@@ -18,7 +18,7 @@ from s3sync.observe.metrics import Kind, Metric, Sample, by_label, one
 from s3sync.observe.troubles import RUN, Route, Urgency
 from s3sync.observe.watch import Figures
 from s3sync.times import to_ns
-from s3sync.transfer.carry import FileReleased, FileStored
+from s3sync.transfer.outcome import FileReleased, FileStored
 from s3sync.watching import Measures
 
 FILES = Metric("stored_files_total", Kind.COUNTER, "Files of which S3 confirmed the bytes.", ("bucket",))

@@ -10,8 +10,8 @@ from s3sync.app import App
 from s3sync.events import Event, StepFailed
 from s3sync.observe.standing import Standing, files, sentence
 from s3sync.transfer.agent import PassSummary
-from s3sync.transfer.carry import FileReleased
 from s3sync.transfer.drops import Phase
+from s3sync.transfer.outcome import FileReleased
 
 
 class Report:

@@ -20,7 +20,7 @@ from s3sync.dropzone import watch
 from s3sync.errors import EXIT_MEANINGS
 from s3sync.frontdoor import Program
 from s3sync.frontdoor import main as front_door
-from s3sync.transfer import carry
+from s3sync.transfer import originals
 from tests.generated import DESIGN, HOUSE, OPERATING, PARTS, PROGRAMS, SETTINGS, all_events
 from tests.goldens import RENEW
 
@@ -87,7 +87,7 @@ def test_help_of_every_command_shows_examples(program: Program, name: str, capsy
 
 def test_every_cause_of_degradation_is_explained() -> None:
     """Whatever `status` or an event calls degraded stands in the operator's page under that name."""
-    causes = {*map(str, Cause), watch.CAUSE, carry.NO_LEASES, *_in_sources(r'Degraded\(cause="([a-z_]+)"')}
+    causes = {*map(str, Cause), watch.CAUSE, originals.NO_LEASES, *_in_sources(r'Degraded\(cause="([a-z_]+)"')}
 
     assert set() == {cause for cause in causes if f"`{cause}`" not in _section(OPERATING, "Degraded")}
 

@@ -85,7 +85,7 @@ def remove_through(zone: DropZone, slots: Slots, chunk: Chunk, sleep: Sleep) -> 
 
 def all_kept(originals: Sequence[Original], reason: Reason) -> Outcome:
     """Return that none of `originals` was touched, and why."""
-    return Outcome(kept=[Kept(each.path, each.identity, reason) for each in originals])
+    return Outcome(kept=[Kept(each.path, each.identity, reason, each.ordinal) for each in originals])
 
 
 def _prune(zone: DropZone, folder: bytes, *, own: bool) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -82,6 +82,25 @@ def release(
             kept.extend(outcome.kept)
         batch.end(flush)
     return ReleaseReport(released, vanished, tuple(kept), unleased)
+
+
+def release_each(
+    zone: DropZone,
+    batch_id: str,
+    proved: Sequence[tuple[Original, Proof]],
+    *,
+    sleep: Sleep,
+    prune: bool,
+    flush: Callable[[int], object] = flush_filesystem,
+) -> ReleaseReport:
+    """Remove originals together of which each became an object of its own, on the strength of that object's proof.
+
+    All else is as in `release`.
+    """
+    if not proved or not all(isinstance(proof, Proof) for _, proof in proved):
+        raise TypeError("nothing is released without a proof")
+    members = [original for original, _ in proved]
+    return release(zone, batch_id, members, proved[0][1], sleep=sleep, prune=prune, flush=flush)
 
 
 class _Batch:

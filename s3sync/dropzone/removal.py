@@ -67,7 +67,7 @@ def remove_chunk(
     except OSError as error:
         # A full disk must not keep us from emptying it; the note is for a day that hardly ever comes.
         if error.errno not in FULL:
-            removal.outcome.kept.extend(Kept(each.path, each.identity, of_errno(error)) for each in originals)
+            removal.outcome.kept.extend(Kept(each.path, each.identity, of_errno(error), each.ordinal) for each in originals)
             return removal.outcome
     with zone.folders() as folders:
         moved = [moved for original in originals if (moved := removal.move(folders, original)) is not None]
@@ -191,7 +191,7 @@ class _Removal:
         if reason is Reason.VANISHED:
             self.outcome.vanished += 1
         else:
-            self.outcome.kept.append(Kept(original.path, now, reason))
+            self.outcome.kept.append(Kept(original.path, now, reason, original.ordinal))
 
 
 def _differs(fd: int, now: Identity, original: Original, *, leased: bool) -> Reason | None:

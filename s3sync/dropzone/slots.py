@@ -19,7 +19,7 @@ import fcntl
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from typing import NamedTuple, Self
 
@@ -58,6 +58,8 @@ class Kept:
     identity: Identity | None
     """None where it could not be looked at."""
     reason: Reason
+    ordinal: int = field(default=0, compare=False)
+    """Its number in the batch."""
 
 
 class Slots:
@@ -162,11 +164,11 @@ class Slots:
         try:
             place = self._back(ordinal, path) or self._displace(ordinal, path)
         except OSError as error:
-            return Kept(self.path(ordinal), before, of_errno(error))
+            return Kept(self.path(ordinal), before, of_errno(error), ordinal)
         now = self._zone.state_at(place)
         # Where somebody has replaced it already, what they put there is a new file.
         same = now is not None and before is not None and now.file_id == before.file_id
-        return Kept(place, now if same else before, reason)
+        return Kept(place, now if same else before, reason, ordinal)
 
     def _back(self, ordinal: int, path: bytes) -> bytes | None:
         """Return `path` where the file is back, None where it cannot go there."""

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import hashlib
 import re
+import socket
+import struct
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -39,6 +41,7 @@ from botocore.parsers import ResponseParserError
 
 from s3sync.errors import Failure, Permanent, Transient, Usage
 from s3sync.store.s3_errors import NOWHERE, failure_of
+from s3sync.store.sigv4 import Keys
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -88,6 +91,57 @@ def connect(*, connections: int) -> S3Client:
     except (BotoCoreError, ValueError) as error:
         raise Usage("AWS settings", str(error), "Correct AWS's own variables, or its config file") from error
     return client
+
+
+def keys_now() -> Keys | None:
+    """Return the credentials that a request made now is signed with, renewed where they had to be; None where there are none.
+
+    Raises what `asking` is there for.
+    """
+    credentials = _session().get_credentials()
+    if credentials is None:
+        return None
+    frozen = credentials.get_frozen_credentials()
+    return Keys(frozen.access_key or "", frozen.secret_key or "", frozen.token)
+
+
+def dialling(client: S3Client) -> Callable[[str], socket.socket | None]:
+    """Return what opens a connection to an origin as `client` does: by its proxy, its certificates, its timeouts.
+
+    What it returns is None where no connection can be had, or the proxy wants requests of another form: let the client try.
+    """
+    # botocore offers no way to these; what they are is held by tests/store/test_short_way.py.
+    session: Any = client._endpoint.http_session  # type: ignore[attr-defined]  # noqa: SLF001
+
+    def dial(origin: str) -> socket.socket | None:
+        proxy = session._proxy_config.proxy_url_for(origin)  # noqa: SLF001
+        if proxy is not None and session._get_request_target(f"{origin}/", proxy) != "/":  # noqa: SLF001
+            return None
+        pool = session._get_connection_manager(origin, proxy).connection_from_url(origin)  # noqa: SLF001
+        session._setup_ssl_cert(pool, origin, session._verify)  # noqa: SLF001
+        try:
+            connection = pool._new_conn()  # noqa: SLF001
+            if proxy is None:
+                connection.connect()
+            else:
+                pool._prepare_proxy(connection)  # noqa: SLF001
+        except (OSError, urllib3.exceptions.HTTPError):
+            return None
+        return _patient(connection.sock)
+
+    return dial
+
+
+def _patient(opened: socket.socket) -> socket.socket:
+    """Let the kernel watch over the time-out: Python would ask before each reading and writing whether it can be done."""
+    opened.settimeout(None)
+    for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+        opened.setsockopt(socket.SOL_SOCKET, option, struct.pack("@ll", *_timeval(READ_TIMEOUT_SECONDS)))
+    return opened
+
+
+def _timeval(seconds: float) -> tuple[int, int]:
+    return (int(seconds), int(seconds % 1 * 1e6))
 
 
 def is_aws(endpoint_url: str) -> bool:

@@ -172,8 +172,10 @@ class UploadLog(Protocol):
 class Writes(Protocol):
     """Stores objects, never replacing one."""
 
-    def put(self, ref: ObjectRef, payload: Payload, log: UploadLog, *, if_match: str | None = None) -> None:
+    def put(self, ref: ObjectRef, payload: Payload, log: UploadLog, *, if_match: str | None = None) -> ObjectInfo | None:
         """Store `payload` under `ref`, in one request or several parts by its size, and demand its checksum of the store.
+
+        Returns what the store showed of the object afterwards where it did so in one breath, None where it has to be asked.
 
         Without `if_match` the object must not exist; with it, the current version's ETag must be that one, and a new version
         is made. An upload named by `log` is resumed: parts whose checksums equal ours are kept, others sent again.

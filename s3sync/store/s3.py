@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus
 
 from s3sync.errors import Failure, Permanent, Transient
-from s3sync.store.aws import OWNER_AUTO, asking, connect, demand_owner, refusal
+from s3sync.store.aws import OWNER_AUTO, asking, connect, demand_owner, dialling, keys_now, refusal
 from s3sync.store.contract import (
     Missing,
     ObjectInfo,
@@ -31,10 +32,12 @@ from s3sync.store.contract import (
 )
 from s3sync.store.multipart import Multipart, abort
 from s3sync.store.parts import MAX_SINGLE_PUT_BYTES, MIB
-from s3sync.store.s3_errors import STORING, thaw_answer
-from s3sync.store.s3_replies import object_info, said, wrong_range
+from s3sync.store.s3_errors import STORING, failure_of, thaw_answer
+from s3sync.store.s3_replies import as_botocore_tells, object_info, said, wrong_range
 from s3sync.store.s3_requests import condition, described, of_version, restore_request
 from s3sync.store.section import Section, Stopping, halt_before_sending, never, stoppable
+from s3sync.store.short_way import ShortWay, wish_to_head, wish_to_put
+from s3sync.store.wire import Reply
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -69,6 +72,8 @@ class S3Store(ObjectStore):
         self.client = client or connect(connections=upload_threads + SPARE_CONNECTIONS)
         self.client.meta.events.register("before-send.s3", halt_before_sending)
         demand_owner(self.client, bucket_owner)
+        self._short_way = ShortWay(keys_now, dialling(self.client))
+        self.client.meta.events.register("before-send.s3", self._short_way.on_sending)
         self._part_size = part_size
         self._threshold = min(threshold, MAX_SINGLE_PUT_BYTES)
         self._upload_threads = upload_threads
@@ -76,18 +81,19 @@ class S3Store(ObjectStore):
 
     def close(self) -> None:
         """Close the connections; the store is of no use afterwards."""
+        self._short_way.close()
         self.client.close()
 
-    def put(self, ref: ObjectRef, payload: Payload, log: UploadLog, *, if_match: str | None = None) -> None:
+    def put(self, ref: ObjectRef, payload: Payload, log: UploadLog, *, if_match: str | None = None) -> ObjectInfo | None:
         """Store `payload`: see `Writes.put`. Raises `Stopped` as well."""
         held = os.fstat(payload.fd).st_size
         if held < payload.size:
             raise Rejected(str(ref), f"the file to be stored has {held} bytes instead of {payload.size}")
         if payload.size < self._threshold:
             self._abandon_parts(ref, log)
-            self._put_whole(ref, payload, if_match)
-        else:
-            self._multipart(ref, payload).store(log, if_match)
+            return self._put_whole(ref, payload, if_match)
+        self._multipart(ref, payload).store(log, if_match)
+        return None
 
     def abort(self, ref: ObjectRef, upload_id: str) -> None:
         """Give up a multipart upload: see `Writes.abort`."""
@@ -114,9 +120,14 @@ class S3Store(ObjectStore):
 
     def head(self, ref: ObjectRef) -> ObjectInfo | None:
         """Return what is known of the object: see `Reads.head`. Raises `Permanent` for a storage class unknown here."""
+        wish = wish_to_head(ref)
         try:
             with asking(str(ref), "look at it"):
-                reply = self.client.head_object(ChecksumMode="ENABLED", **of_version(ref))
+                short = self._short_way.ask(wish)
+                if short is not None:
+                    return object_info(ref, as_botocore_tells(short.headers))
+                with self._short_way.watching(wish):
+                    reply = self.client.head_object(ChecksumMode="ENABLED", **of_version(ref))
         except Missing:
             return None
         return object_info(ref, reply)
@@ -177,19 +188,27 @@ class S3Store(ObjectStore):
             self.abort(ref, log.upload_id)
             log.note(None)
 
-    def _put_whole(self, ref: ObjectRef, payload: Payload, if_match: str | None) -> None:
+    def _put_whole(self, ref: ObjectRef, payload: Payload, if_match: str | None) -> ObjectInfo | None:
         body = Section(payload.fd, offset=0, size=payload.size, stopping=self._stopping) if payload.size else b""
         with stoppable(str(ref), self._stopping), asking(str(ref), "store it", as_in=STORING):
-            self.client.put_object(
-                Bucket=ref.bucket,
-                Key=ref.key,
-                Body=body,  # type: ignore[arg-type]  # botocore wants read, seek and tell; its stubs want all of IO
-                ContentLength=payload.size,
-                ChecksumAlgorithm="CRC64NVME",
-                ChecksumCRC64NVME=payload.crc64nvme,
-                **described(payload),
-                **condition(if_match),
-            )
+            wish = wish_to_put(ref, payload, if_match, self._stopping)
+            short, look = self._short_way.ask_in_one(wish, wish_to_head(ref))
+            if short is not None and short.status == HTTPStatus.PRECONDITION_FAILED:
+                raise failure_of("PreconditionFailed", short.status, subject=str(ref), doing="store it")
+            if short is not None:
+                return _shown(ref, look)
+            with self._short_way.watching(wish):
+                self.client.put_object(
+                    Bucket=ref.bucket,
+                    Key=ref.key,
+                    Body=body,  # type: ignore[arg-type]  # botocore wants read, seek and tell; its stubs want all of IO
+                    ContentLength=payload.size,
+                    ChecksumAlgorithm="CRC64NVME",
+                    ChecksumCRC64NVME=payload.crc64nvme,
+                    **described(payload),
+                    **condition(if_match),
+                )
+        return None
 
     def _multipart(self, ref: ObjectRef, payload: Payload) -> Multipart:
         return Multipart(
@@ -200,6 +219,15 @@ class S3Store(ObjectStore):
             threads=self._upload_threads,
             stopping=self._stopping,
         )
+
+
+def _shown(ref: ObjectRef, look: Reply | None) -> ObjectInfo | None:
+    """Return what a look that came with a PUT says; what is wrong with it is found by whoever looks again."""
+    if look is None or look.status != HTTPStatus.OK:
+        return None
+    with suppress(Failure):
+        return object_info(ref, as_botocore_tells(look.headers))
+    return None
 
 
 def _chunks(ref: ObjectRef, body: Any, length: int) -> Iterator[bytes]:  # noqa: ANN401 - botocore's streaming body

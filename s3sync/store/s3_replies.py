@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Any
 
 from s3sync.errors import Permanent, Transient
@@ -42,6 +44,7 @@ def thaw_status(kept_in: StorageClass, restore: str | None, archive_status: str 
     return ThawStatus(ThawState.THAWED, http_date(said["until"]) if said["until"] else None)
 
 
+@lru_cache(maxsize=256)
 def http_date(text: str) -> datetime:
     """Return the aware UTC time of an HTTP date. Raises `ValueError` where it is none."""
     return parsedate_to_datetime(text).astimezone(UTC)
@@ -58,6 +61,32 @@ def said(subject: str, reply: Mapping[str, Any], name: str) -> Any:  # noqa: ANN
     except KeyError:
         hint = "Leave it; if it comes again, look at what is between here and S3"
         raise Transient(subject, f"the reply is not whole: it says no {name}", hint) from None
+
+
+_TOLD = {
+    "ETag": "etag",
+    "StorageClass": "x-amz-storage-class",
+    "Restore": "x-amz-restore",
+    "ArchiveStatus": "x-amz-archive-status",
+    "ChecksumCRC64NVME": "x-amz-checksum-crc64nvme",
+    "ChecksumType": "x-amz-checksum-type",
+    "VersionId": "x-amz-version-id",
+}
+_METADATA = "x-amz-meta-"
+
+
+def as_botocore_tells(headers: Mapping[str, str]) -> dict[str, Any]:
+    """Return what the headers (names in lower case) of a HeadObject reply say, as botocore parses it.
+
+    A number or a date that is none is left away, so that the reply is not whole.
+    """
+    told: dict[str, Any] = {name: headers[header] for name, header in _TOLD.items() if header in headers}
+    told["Metadata"] = {name.removeprefix(_METADATA): headers[name] for name in headers if name.startswith(_METADATA)}
+    if (length := headers.get("content-length", "")).isdecimal():
+        told["ContentLength"] = int(length)
+    with suppress(ValueError):
+        told["LastModified"] = http_date(headers.get("last-modified", ""))
+    return told
 
 
 def object_info(ref: ObjectRef, reply: Mapping[str, Any]) -> ObjectInfo:

@@ -53,7 +53,7 @@ def store_and_prove(
         if earlier is not None and not differences(earlier, payload):
             return _taken_over(store, earlier, payload, log)
     try:
-        store.put(ref, payload, log, if_match=if_match)
+        info = store.put(ref, payload, log, if_match=if_match)
     except Stopped:
         raise
     except (AlreadyThere, Transient) as failure:
@@ -63,7 +63,8 @@ def store_and_prove(
         if there is None or differences(there, payload):
             raise
         return _taken_over(store, there, payload, log)
-    info = looked_at(store, ref)
+    if info is None or differences(info, payload):
+        info = looked_at(store, ref)
     if info is None:
         raise Transient(str(ref), "it was stored, and cannot be seen", "Leave it; it is looked at again")
     return prove(info, payload)

@@ -7,7 +7,7 @@ counted and left for a later pass; only what concerns all of them (the journal, 
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -26,9 +26,11 @@ from s3sync.dropzone.zone import DropZone
 from s3sync.errors import Exit
 from s3sync.events import Event, Level, Listener
 from s3sync.times import to_ns
-from s3sync.transfer.carry import Ended, Outcome, Transfer
+from s3sync.transfer.carry import Transfer
 from s3sync.transfer.drops import Drop, Phase
 from s3sync.transfer.journal import Journal, PassRecord
+from s3sync.transfer.lots import in_lots
+from s3sync.transfer.outcome import Ended, Outcome
 from s3sync.transfer.pool import in_parallel
 
 
@@ -84,14 +86,14 @@ class PassSummary:
             "errors": self.errors,
         }
 
-    def plus(self, outcome: Outcome) -> PassSummary:
-        """Return the summary with one more outcome in it. What is left is counted where it is seen, by the scan."""
+    def plus(self, outcomes: Sequence[Outcome]) -> PassSummary:
+        """Return the summary with more outcomes in it. What is left is counted where it is seen, by the scan."""
         return replace(
             self,
-            files=self.files + outcome.stored,
-            bytes=self.bytes + (outcome.size if outcome.stored else 0),
-            released=self.released + (outcome.ended is Ended.RELEASED),
-            errors=self.errors + (outcome.ended is Ended.FAILED),
+            files=self.files + sum(each.stored for each in outcomes),
+            bytes=self.bytes + sum(each.size for each in outcomes if each.stored),
+            released=self.released + sum(each.ended is Ended.RELEASED for each in outcomes),
+            errors=self.errors + sum(each.ended is Ended.FAILED for each in outcomes),
         )
 
 
@@ -163,14 +165,16 @@ class Agent:
         self._zone.refuse_if_replaced()
         self._begin(now)
         summary = PassSummary()
-        for outcome in self._together(partial(self._transfer.resume, drop) for drop in self._journal.in_hand(*Phase)):
-            summary = summary.plus(outcome)
+        for outcomes in self._together(partial(self._transfer.resume, drops) for drops in self._in_hand()):
+            summary = summary.plus(outcomes)
         self._recover()
         held = Counter[str]()
-        for outcome in self._together(partial(self._transfer.send, each) for each in self._candidates(held)):
-            left = outcome.ended is not Ended.RELEASED
-            summary = replace(summary.plus(outcome), left=summary.left + left)
-        return self._end(replace(summary, left=summary.left + held.total()), now)
+        lots = in_lots(self._candidates(held), workers=self._workers)
+        left = 0
+        for outcomes in self._together(partial(self._transfer.send, lot) for lot in lots):
+            summary = summary.plus(outcomes)
+            left += sum(each.ended is not Ended.RELEASED for each in outcomes)
+        return self._end(replace(summary, left=left + held.total()), now)
 
     def _begin(self, now: datetime) -> None:
         self._judging.quiet.begin_pass(wall_ns=to_ns(now), monotonic_ns=self._monotonic_ns())
@@ -193,13 +197,20 @@ class Agent:
 
         A stored drop comes back for its own; one whose object was lost meanwhile does not, and has to be stored again.
         """
-        report = recover(self._zone, {drop.id for drop in self._journal.in_hand(Phase.STORED)})
+        report = recover(self._zone, {drop.leaves_by for drop in self._journal.in_hand(Phase.STORED)})
         for path in report.strays:
             if path not in self._strays:
                 self._listener(StrayFile(path=path))
         self._strays = frozenset(report.strays)
 
-    def _together(self, jobs: Iterable[Callable[[], Outcome]]) -> Iterator[Outcome]:
+    def _in_hand(self) -> Iterable[list[Drop]]:
+        """Return the drops of the journal, together what leaves by the same folder of slots."""
+        together = defaultdict[str, list[Drop]](list)
+        for drop in self._journal.in_hand(*Phase):
+            together[drop.leaves_by if drop.phase is Phase.STORED else drop.id].append(drop)
+        return together.values()
+
+    def _together(self, jobs: Iterable[Callable[[], list[Outcome]]]) -> Iterator[list[Outcome]]:
         return in_parallel(jobs, workers=self._workers, stopping=self._stopping)
 
     def _end(self, summary: PassSummary, now: datetime) -> PassSummary:

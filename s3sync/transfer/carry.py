@@ -1,104 +1,32 @@
-"""One file from the drop zone to S3 and out of the drop zone: candidate -> put -> proof -> release.
+"""From the drop zone to S3 and out of the drop zone: candidate -> put -> proof -> release.
 
-Each step is journalled, so a drop may be taken up at any of them: by the pass that began it or by one of a later program. What
-concerns one file alone ends in its `Outcome`; what rises from here concerns all of them.
+Small files go a few at a time, one after another in what concerns each, together in what they can share: a transaction of the
+journal, a walk to their folder, the moment in quarantine. Each step is journalled, so a drop may be taken up at any of them: by
+the pass that began it or by one of a later program. What concerns one file alone ends in its `Outcome`; what rises from here
+concerns all of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import ClassVar
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 
-from s3sync.backoff import Backoff
-from s3sync.dropzone.candidate import Candidate, Identity
-from s3sync.dropzone.reasons import MEANINGS, Reason
-from s3sync.dropzone.release import ReleaseReport
-from s3sync.dropzone.slots import Kept, Original
+from s3sync.dropzone.candidate import Candidate
+from s3sync.dropzone.reasons import Reason
 from s3sync.dropzone.zone import DropZone
-from s3sync.errors import Failure, Permanent
-from s3sync.events import Degraded, Event, Level, Listener, StepFailed
-from s3sync.keys import display
 from s3sync.store.contract import Stopped
 from s3sync.store.proof import Proof
 from s3sync.transfer.digest import Changed
 from s3sync.transfer.drops import Drop, Phase
 from s3sync.transfer.guard import Guard, Refused
 from s3sync.transfer.journal import Journal
-from s3sync.transfer.storing import Storing, Unreadable
+from s3sync.transfer.originals import Originals
+from s3sync.transfer.outcome import Ended, Files, FileStored, Outcome
+from s3sync.transfer.storing import Storing, Taken, Unreadable
 
-_JUDGED_ANEW = {Reason.CHANGED, Reason.WRITER}
-"""Why an original was given back that is, or will be, another one than was stored; the scan finds it wherever it lies."""
-
-NO_LEASES = "no_leases"
-"""The stable cause of the `Degraded` event."""
-_NO_LEASES_DETAIL = "no lease can be had here: that nobody writes was seen only in the processes we may look into"
-
-Releasing = Callable[[str, Original, Proof], ReleaseReport]
-"""Releases the one original of a drop, named by its id. Raises `OSError`."""
-
-
-class Ended(StrEnum):
-    """How far a file has come."""
-
-    RELEASED = "released"
-    KEPT = "kept"
-    """Stored, and could not be removed."""
-    EXISTS = "exists"
-    """Held: another content lies under its key."""
-    CHANGED = "changed"
-    """Not what was judged any more: left for the next scan."""
-    FAILED = "failed"
-    WAITS = "waits"
-    """Not tried now: its bucket is parked, it was refused lately, or somebody asked to stop."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one file of `size` bytes."""
-
-    ended: Ended
-    size: int = 0
-    stored: bool = False
-    """S3 has confirmed its bytes in this attempt."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileStored(Event):
-    """S3 has confirmed an object with the bytes of one file."""
-
-    name: ClassVar[str] = "file_stored"
-    level: ClassVar[Level] = Level.DEBUG
-    drop: str
-    bucket: str
-    key: bytes
-    size: int
-    version_id: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileReleased(Event):
-    """The original of a stored file is gone from the drop zone."""
-
-    name: ClassVar[str] = "file_released"
-    level: ClassVar[Level] = Level.DEBUG
-    drop: str
-    bucket: str
-    key: bytes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileHeld(Event):
-    """A file stays in the drop zone until somebody does something about it."""
-
-    name: ClassVar[str] = "file_held"
-    level: ClassVar[Level] = Level.WARNING
-    bucket: str
-    path: bytes
-    reason: str
-    detail: str
+Proved = tuple[Drop, Proof]
 
 
 class Transfer:
@@ -111,162 +39,145 @@ class Transfer:
         journal: Journal,
         guard: Guard,
         *,
-        backoff: Backoff,
-        releasing: Releasing,
+        files: Files,
+        originals: Originals,
         stopping: Callable[[], bool],
-        listener: Listener,
     ) -> None:
-        """Keep in `backoff` which files to leave alone for a while; remove originals by `releasing`."""
+        """Leave alone what `guard` and `files` say."""
         self._zone = zone
         self._storing = storing
         self._journal = journal
         self._guard = guard
-        self._backoff = backoff
-        self._releasing = releasing
+        self._files = files
+        self._originals = originals
         self._stopping = stopping
-        self._listener = listener
 
     def begin_pass(self) -> None:
         """Forget what was learnt of the buckets in the pass before."""
         self._guard.begin_pass()
         self._storing.begin_pass()
 
-    def send(self, candidate: Candidate) -> Outcome:
-        """Store a candidate, prove it, release it. Raises `Transient` where the journal cannot be written."""
-        if self._waits(candidate):
-            return Outcome(Ended.WAITS)
-        size = candidate.identity.size
-        try:
-            with self._guarded(candidate, "store"):
-                drop, proof = self._storing.store(candidate)
-        except _Ended as known:
-            return Outcome(known.ended)
-        if proof is None:
-            self._hold(candidate, Reason.EXISTS, MEANINGS[Reason.EXISTS])
-            return Outcome(Ended.EXISTS)
-        self._listener(
-            FileStored(drop=drop.id, bucket=candidate.bucket, key=candidate.key, size=size, version_id=proof.ref.version_id)
-        )
-        return Outcome(self._release(drop, proof, as_stored=True), size, stored=True)
-
-    def resume(self, drop: Drop) -> Outcome:
-        """Take up what the journal holds: finish what can be finished, forget what is no more.
+    def send(self, lot: Sequence[Candidate]) -> list[Outcome]:
+        """Store candidates, prove them, release them; return the outcome of each, in no particular order.
 
         Raises `Transient` where the journal cannot be written.
         """
-        if self._waits(drop.candidate):
-            return Outcome(Ended.WAITS)
-        try:
-            with self._guarded(drop.candidate, "resume"):
-                return Outcome(self._resume(drop))
-        except _Ended as known:
-            return Outcome(known.ended)
+        ended: list[Ended] = []
+        with ExitStack() as opened:
+            taken = list(self._taken(lot, opened, ended))
+            begun = [each.drop for each in taken if not each.resuming]
+            if begun:
+                self._journal.begin(*begun)
+            stored = list(self._stored(taken, ended))
+        return [*map(Outcome, ended), *self._released(stored)]
+
+    def resume(self, drops: Sequence[Drop]) -> list[Outcome]:
+        """Take up what the journal holds: finish what can be finished, forget what is no more.
+
+        The drops are one, or share a folder of slots. Raises `Transient` where the journal cannot be written.
+        """
+        ended: list[Ended] = []
+        proved: list[Proved] = []
+        for drop in drops:
+            if self._waits(drop.candidate):
+                ended.append(Ended.WAITS)
+                continue
+            with self._telling(drop.candidate, "resume", ended):
+                if drop.phase in {Phase.STORED, Phase.UNRELEASED}:
+                    proved += self._confirmed(drop, ended)
+                else:
+                    ended.append(self._resume(drop))
+        if proved:
+            # The state that was noted may be one that a refused release left it in.
+            leaving = [(drop.slot, drop, proof) for drop, proof in proved]
+            ended += self._originals.release(proved[0][0].leaves_by, leaving, as_stored=False)
+        return [*map(Outcome, ended)]
+
+    def _taken(self, lot: Sequence[Candidate], opened: ExitStack, ended: list[Ended]) -> Iterator[Taken]:
+        """Open and read what is not to be left alone; `opened` keeps the files open."""
+        known = self._journal.at(*(candidate.path for candidate in lot))
+        with self._zone.folders() as folders:
+            for candidate in lot:
+                if self._waits(candidate):
+                    ended.append(Ended.WAITS)
+                    continue
+                with self._telling(candidate, "store", ended):
+                    fd = self._storing.open(folders, candidate)
+                    opened.callback(os.close, fd)
+                    yield self._storing.take_up(fd, candidate, known)
+
+    def _stored(self, taken: Sequence[Taken], ended: list[Ended]) -> Iterator[Proved]:
+        for each in taken:
+            candidate = each.drop.candidate
+            if self._waits(candidate):
+                ended.append(Ended.WAITS)
+                continue
+            with self._telling(candidate, "store", ended):
+                proof = self._storing.store(each)
+                if proof is not None:
+                    yield each.drop, proof
+                else:
+                    self._files.held(candidate, Reason.EXISTS)
+                    ended.append(Ended.EXISTS)
+
+    def _released(self, stored: Sequence[Proved]) -> Iterator[Outcome]:
+        if not stored:
+            return
+        folder = stored[0][0].id
+        self._journal.proved({drop.id: proof for drop, proof in stored})
+        for drop, proof in stored:
+            self._files.tell(_told(drop, proof))
+        leaving = [(slot, drop, proof) for slot, (drop, proof) in enumerate(stored)]
+        ended = self._originals.release(folder, leaving, as_stored=True)
+        for each, (drop, _) in zip(ended, stored, strict=True):
+            yield Outcome(each, drop.candidate.identity.size, stored=True)
+
+    def _confirmed(self, drop: Drop, ended: list[Ended]) -> Iterator[Proved]:
+        """Yield a drop that was stored earlier with its proof, if its object is still what it was."""
+        proof = self._storing.confirm(drop)
+        if proof is None:
+            self._journal.lost(drop.id)
+            ended.append(Ended.WAITS)
+        elif drop.phase is Phase.UNRELEASED:
+            self._journal.proved({drop.id: proof})
+            yield replace(drop, slot_folder=drop.id, slot=0), proof
+        else:
+            yield drop, proof
 
     def _resume(self, drop: Drop) -> Ended:
-        if drop.phase in {Phase.STORED, Phase.UNRELEASED}:
-            return self._finish(drop)
         if self._zone.state_at(drop.candidate.path) != drop.candidate.identity:
             self._storing.abandon(drop)
             return Ended.CHANGED
         if drop.phase is Phase.EXISTS:
             if self._storing.still_occupied(drop):
-                self._backoff.refused(_who(drop.candidate))
+                self._files.refused(drop.candidate.path, drop.candidate.identity)
                 return Ended.EXISTS
             self._journal.free(drop.id)
         return Ended.WAITS  # the scan finds it, and it is stored from there
 
-    def _finish(self, drop: Drop) -> Ended:
-        """Release a drop that was stored earlier, if its object is still what it was."""
-        proof = self._storing.confirm(drop)
-        if proof is None:
-            self._journal.lost(drop.id)
-            return Ended.WAITS
-        if drop.phase is Phase.UNRELEASED:
-            self._journal.proved(drop.id, proof)
-        # The state that was noted may be one that a refused release left it in.
-        return self._release(drop, proof, as_stored=False)
-
-    def _release(self, drop: Drop, proof: Proof, *, as_stored: bool) -> Ended:
-        candidate = drop.candidate
-        original = Original(0, candidate.path, candidate.identity, drop.sha256, as_archived=as_stored)
-        try:
-            report = self._releasing(drop.id, original, proof)
-        except OSError as error:
-            self._told_failure(candidate, "release", Permanent("quarantine", f"cannot be used: {error.strerror}"))
-            return Ended.FAILED
-        if report.unleased:
-            self._listener(Degraded(cause=NO_LEASES, detail=_NO_LEASES_DETAIL))
-        if not report.kept:
-            self._journal.released(drop.id)
-            self._backoff.succeeded(_who(candidate))
-            self._listener(FileReleased(drop=drop.id, bucket=candidate.bucket, key=candidate.key))
-            return Ended.RELEASED
-        return self._kept(drop, report.kept[0])
-
-    def _kept(self, drop: Drop, kept: Kept) -> Ended:
-        """Decide about an original that was not removed, by why, and by where it lies now."""
-        candidate = drop.candidate
-        if kept.reason in _JUDGED_ANEW:
-            self._journal.forgotten(drop.id)
-            return Ended.CHANGED
-        if kept.path != candidate.path or kept.identity is None:
-            # It could not even be given back, and waits in its slot for the release to be repeated.
-            self._told_failure(candidate, "release", Permanent(_shown(candidate), MEANINGS[kept.reason]))
-            return Ended.FAILED
-        self._journal.kept(drop.id, kept.identity, MEANINGS[kept.reason])
-        self._backoff.refused((candidate.path, kept.identity))
-        if drop.phase is not Phase.UNRELEASED:
-            self._hold(candidate, kept.reason, MEANINGS[kept.reason])
-        return Ended.KEPT
-
     def _waits(self, candidate: Candidate) -> bool:
-        return self._stopping() or self._guard.closed(candidate.bucket) or self._backoff.waits(_who(candidate))
+        return self._stopping() or self._guard.closed(candidate.bucket) or self._files.waits(candidate)
 
     @contextmanager
-    def _guarded(self, candidate: Candidate, step: str) -> Iterator[None]:
+    def _telling(self, candidate: Candidate, step: str, ended: list[Ended]) -> Iterator[None]:
         """Turn what goes wrong with one file into how it ended, told and remembered; the rest rises."""
         try:
             yield
-        except Stopped as stopped:
-            raise _Ended(Ended.WAITS) from stopped
-        except Changed as changed:
-            raise _Ended(Ended.CHANGED) from changed
+        except Stopped:
+            ended.append(Ended.WAITS)
+        except Changed:
+            ended.append(Ended.CHANGED)
         except (Refused, Unreadable) as failure:
-            self._told_failure(candidate, step, failure)
-            raise _Ended(Ended.FAILED) from failure
-
-    def _told_failure(self, candidate: Candidate, step: str, failure: Failure) -> None:
-        cause = failure.__cause__ if isinstance(failure, Refused) else failure
-        permanent = isinstance(cause, Permanent)
-        if permanent:
-            self._backoff.refused(_who(candidate))
-        self._listener(
-            StepFailed(
-                step=step,
-                subject=_shown(candidate),
-                bucket=candidate.bucket,
-                wrong=failure.wrong,
-                hint=failure.hint,
-                permanent=permanent,
-            )
-        )
-
-    def _hold(self, candidate: Candidate, reason: Reason, detail: str) -> None:
-        self._listener(FileHeld(bucket=candidate.bucket, path=candidate.path, reason=reason, detail=detail))
+            self._files.failed(candidate, step, failure)
+            ended.append(Ended.FAILED)
 
 
-class _Ended(Exception):
-    """How a file ended that got no further."""
-
-    def __init__(self, ended: Ended) -> None:
-        super().__init__(ended)
-        self.ended = ended
-
-
-def _who(candidate: Candidate) -> tuple[bytes, Identity]:
-    """Return whom to leave alone: this state of this file, for another state may do better."""
-    return (candidate.path, candidate.identity)
-
-
-def _shown(candidate: Candidate) -> str:
-    return display(candidate.path)
+def _told(drop: Drop, proof: Proof) -> FileStored:
+    candidate = drop.candidate
+    return FileStored(
+        drop=drop.id,
+        bucket=candidate.bucket,
+        key=candidate.key,
+        size=candidate.identity.size,
+        version_id=proof.ref.version_id,
+    )

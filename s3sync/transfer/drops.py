@@ -68,8 +68,15 @@ class Drop:
     upload_id: str | None = None
     version_id: str | None = None
     etag: str | None = None
+    slot_folder: str | None = None
+    slot: int = 0
     since: datetime | None = None
     detail: str = ""
+
+    @property
+    def leaves_by(self) -> str:
+        """The folder of the slot by which the original of a stored drop leaves."""
+        return self.slot_folder or self.id
 
     @property
     def ref(self) -> ObjectRef:

@@ -95,11 +95,18 @@ STEPS = (
         errors   INTEGER NOT NULL
     ) WITHOUT ROWID, STRICT;
     """,
+    """
+    -- In phase stored: by which slot its original leaves, or has left half way. Files that were stored together leave together.
+    --   slot_folder  the folder in quarantine, named by a drop; NULL in rows of before, whose folder is named by their own id
+    --   slot         the number in it
+    ALTER TABLE drops ADD COLUMN slot_folder TEXT;
+    ALTER TABLE drops ADD COLUMN slot INTEGER NOT NULL DEFAULT 0;
+    """,
 )
 
 _COLUMNS = (
     "id, bucket, key, path, device, inode, size, mtime_ns, ctime_ns, crc64nvme, sha256, storage_class, phase, upload_id, "
-    "version_id, etag, since, detail"
+    "version_id, etag, slot_folder, slot, since, detail"
 )
 _PLACES = ", ".join("?" * len(_COLUMNS.split(",")))
 
@@ -141,19 +148,24 @@ class Journal:
         self._now = now
         db.migrate(ROOM, STEPS)
 
-    def begin(self, drop: Drop) -> None:
-        """Take up `drop`: from here its object may appear in S3."""
+    def begin(self, *drops: Drop) -> None:
+        """Take up `drops`: from here their objects may appear in S3."""
+        rows = [_to_row(drop, self._seconds()) for drop in drops]
         with self._db.write() as db:
-            db.execute(f"INSERT INTO drops ({_COLUMNS}) VALUES ({_PLACES})", _to_row(drop, self._seconds()))  # noqa: S608
+            db.executemany(f"INSERT INTO drops ({_COLUMNS}) VALUES ({_PLACES})", rows)  # noqa: S608
 
     def note_upload(self, drop_id: str, upload_id: str | None) -> None:
         """Remember the multipart upload of a drop that is being stored; None once there is none."""
         with self._db.write() as db:
             db.execute("UPDATE drops SET upload_id = ? WHERE id = ?", (upload_id, drop_id))
 
-    def proved(self, drop_id: str, proof: Proof) -> None:
-        """S3 has confirmed these bytes: the original may go."""
-        self._turn(drop_id, Turn.PROVED, version_id=proof.ref.version_id, etag=proof.etag, upload_id=None)
+    def proved(self, proofs: Mapping[str, Proof]) -> None:
+        """S3 has confirmed the bytes of these drops: their originals may go, by slots in the folder of the first."""
+        folder = next(iter(proofs))
+        with self._db.write() as db:
+            for slot, (drop_id, proof) in enumerate(proofs.items()):
+                shown = {"version_id": proof.ref.version_id, "etag": proof.etag, "upload_id": None}
+                self._turn_in(db, drop_id, Turn.PROVED, **shown, slot_folder=folder, slot=slot)
 
     def occupied(self, drop_id: str, *, etag: str, detail: str) -> None:
         """Another content, known by its `etag`, is in the way."""
@@ -171,18 +183,19 @@ class Journal:
         """Note that the object that was confirmed is there no longer: it is stored again."""
         self._turn(drop_id, Turn.LOST, version_id=None, etag=None)
 
-    def released(self, drop_id: str) -> None:
-        """Close the drop: the original is gone, and so is the row."""
-        self._delete(drop_id)
+    def released(self, *drop_ids: str) -> None:
+        """Close the drops: the originals are gone, and so are the rows."""
+        self._delete(*drop_ids)
 
     def forgotten(self, drop_id: str) -> None:
         """Close the drop: the file has changed or vanished, and what lies there now is another one."""
         self._delete(drop_id)
 
-    def at(self, path: bytes) -> list[Drop]:
-        """Return the drops taken up from `path`."""
+    def at(self, *paths: bytes) -> list[Drop]:
+        """Return the drops taken up from any of `paths`."""
+        marks = ", ".join("?" * len(paths))
         with self._db.read() as db:
-            rows = db.execute(f"SELECT {_COLUMNS} FROM drops WHERE path = ?", (path,)).fetchall()  # noqa: S608
+            rows = db.execute(f"SELECT {_COLUMNS} FROM drops WHERE path IN ({marks})", paths).fetchall()  # noqa: S608
         return [_from_row(row) for row in rows]
 
     def in_hand(self, *phases: Phase) -> list[Drop]:
@@ -252,15 +265,18 @@ class Journal:
 
     def _turn(self, drop_id: str, turn: Turn, **changes: str | int | None) -> None:
         with self._db.write() as db:
-            row = db.execute("SELECT phase FROM drops WHERE id = ?", (drop_id,)).fetchone()
-            phase = next_phase(drop_id, None if row is None else Phase(row["phase"]), turn)
-            values = {"detail": "", **changes, "phase": phase.value, "since": self._seconds()}
-            columns = ", ".join(f"{name} = ?" for name in values)
-            db.execute(f"UPDATE drops SET {columns} WHERE id = ?", (*values.values(), drop_id))  # noqa: S608
+            self._turn_in(db, drop_id, turn, **changes)
 
-    def _delete(self, drop_id: str) -> None:
+    def _turn_in(self, db: sqlite3.Connection, drop_id: str, turn: Turn, **changes: str | int | None) -> None:
+        row = db.execute("SELECT phase FROM drops WHERE id = ?", (drop_id,)).fetchone()
+        phase = next_phase(drop_id, None if row is None else Phase(row["phase"]), turn)
+        values = {"detail": "", **changes, "phase": phase.value, "since": self._seconds()}
+        columns = ", ".join(f"{name} = ?" for name in values)
+        db.execute(f"UPDATE drops SET {columns} WHERE id = ?", (*values.values(), drop_id))  # noqa: S608
+
+    def _delete(self, *drop_ids: str) -> None:
         with self._db.write() as db:
-            db.execute("DELETE FROM drops WHERE id = ?", (drop_id,))
+            db.executemany("DELETE FROM drops WHERE id = ?", [(drop_id,) for drop_id in drop_ids])
 
     def _seconds(self) -> int:
         return int(self._now().timestamp())
@@ -302,6 +318,8 @@ def _to_row(drop: Drop, since: int) -> tuple[str | bytes | int | None, ...]:
         drop.upload_id,
         drop.version_id,
         drop.etag,
+        drop.slot_folder,
+        drop.slot,
         since,
         drop.detail,
     )
@@ -319,6 +337,8 @@ def _from_row(row: sqlite3.Row) -> Drop:
         upload_id=row["upload_id"],
         version_id=row["version_id"],
         etag=row["etag"],
+        slot_folder=row["slot_folder"],
+        slot=row["slot"],
         since=_utc(row["since"]),
         detail=row["detail"],
     )

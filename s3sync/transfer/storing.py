@@ -11,12 +11,12 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from s3sync.dropzone.candidate import Candidate, Identity
-from s3sync.dropzone.folders import READ, open_beneath
+from s3sync.dropzone.folders import READ, FolderCache
 from s3sync.dropzone.writers import Lease, Writing, is_written, snapshot
 from s3sync.dropzone.writers import Refused as LeaseRefused
 from s3sync.errors import Permanent
@@ -55,12 +55,20 @@ class Wanted:
     stopping: Callable[[], bool]
 
 
+class Taken(NamedTuple):
+    """A file in hand: open, read, and known."""
+
+    fd: int
+    drop: Drop
+    resuming: bool
+    """Whether it is journalled already, and an earlier attempt may have got somewhere."""
+
+
 class Storing:
     """Stores candidates. May be used from several threads, for different paths."""
 
-    def __init__(self, root_fd: int, store: Stores, journal: Journal, guard: Guard, wanted: Wanted) -> None:
-        """Read beneath `root_fd`, which stays the caller's."""
-        self._root_fd = root_fd
+    def __init__(self, store: Stores, journal: Journal, guard: Guard, wanted: Wanted) -> None:
+        """Begin without knowing anything of any bucket."""
         self._store = store
         self._journal = journal
         self._guard = guard
@@ -71,23 +79,52 @@ class Storing:
         """Ask the buckets anew whether they keep versions."""
         self._versioned.clear()
 
-    def store(self, candidate: Candidate) -> tuple[Drop, Proof | None]:
-        """Store `candidate` and journal it as stored, or (None) as held because another content lies under its key.
+    def open(self, folders: FolderCache, candidate: Candidate) -> int:
+        """Return a descriptor of the file, which the caller closes. Raises `Changed` where it is gone, `Unreadable`."""
+        try:
+            parent_fd, name = folders.parent(candidate.path)
+            return os.open(name, READ, dir_fd=parent_fd)
+        except PermissionError as error:
+            wrong = f"cannot be opened: {error.strerror}"
+            raise Unreadable(_shown(candidate), wrong, "Give the agent the right to read it") from error
+        except OSError as error:
+            if error.errno in _GONE:
+                raise Changed(_shown(candidate), f"is not there any more: {error.strerror}") from error
+            raise Unreadable(_shown(candidate), f"cannot be opened: {error.strerror}", "Look at the disk") from error
 
-        Raises `Changed` (it is not what was judged any more), `Unreadable`, `Refused` (the store would not), `Stopped`, and
-        `Transient` from the journal.
+    def take_up(self, fd: int, candidate: Candidate, known: Iterable[Drop]) -> Taken:
+        """Read the open file, and find the drop it is, perhaps one of those `known` before.
+
+        Raises `Changed` (it is not what was judged any more), `Unreadable`, `Stopped`, `Refused` (what was begun of an earlier
+        state of it cannot be given up), and `Transient` from the journal.
         """
-        with self._opened(candidate) as fd:
-            digest = self._read(fd, candidate)
-            drop, resuming = self._take_up(candidate, digest)
-            try:
-                proof = self._put(fd, drop, resuming=resuming)
-            except Rejected as rejected:
-                self._abandon_if_changed(fd, drop)
-                raise Refused(rejected.subject, rejected.wrong, rejected.hint) from rejected
-        if proof is not None:
-            self._journal.proved(drop.id, proof)
-        return drop, proof
+        digest = self._read(fd, candidate)
+        for earlier in known:
+            if earlier.candidate.path != candidate.path or earlier.phase is Phase.STORED:
+                continue
+            if _is_same(earlier, candidate, digest):
+                return Taken(fd, self._take_up_again(earlier), resuming=True)
+            self.abandon(earlier)
+        drop = Drop(
+            id=self._wanted.new_id(),
+            candidate=candidate,
+            crc64nvme=digest.crc64nvme,
+            sha256=digest.sha256,
+            storage_class=self._wanted.storage_class,
+        )
+        return Taken(fd, drop, resuming=False)
+
+    def store(self, taken: Taken) -> Proof | None:
+        """Store a drop that is journalled, and return the proof; None where it is held, another content being under its key.
+
+        Raises `Changed` (the bytes are not those that were read), `Refused` (the store would not), `Stopped`, and `Transient`
+        from the journal.
+        """
+        try:
+            return self._put(taken)
+        except Rejected as rejected:
+            self._abandon_if_changed(taken.fd, taken.drop)
+            raise Refused(rejected.subject, rejected.wrong, rejected.hint) from rejected
 
     def confirm(self, drop: Drop) -> Proof | None:
         """Return the proof that the object a stored drop became still has its bytes, or None. Raises `Refused`."""
@@ -113,53 +150,31 @@ class Storing:
                 self._store.abort(drop.ref, drop.upload_id)
         self._journal.forgotten(drop.id)
 
-    @contextmanager
-    def _opened(self, candidate: Candidate) -> Iterator[int]:
-        subject = _shown(candidate)
-        try:
-            parent_fd, name = open_beneath(self._root_fd, candidate.path)
-            try:
-                fd = os.open(name, READ, dir_fd=parent_fd)
-            finally:
-                os.close(parent_fd)
-        except PermissionError as error:
-            raise Unreadable(subject, f"cannot be opened: {error.strerror}", "Give the agent the right to read it") from error
-        except OSError as error:
-            if error.errno in _GONE:
-                raise Changed(subject, f"is not there any more: {error.strerror}") from error
-            raise Unreadable(subject, f"cannot be opened: {error.strerror}", "Look at the disk") from error
-        try:
-            yield fd
-        finally:
-            os.close(fd)
-
     def _read(self, fd: int, candidate: Candidate) -> Digest:
         """Return the digest of the file as it was judged, with nobody writing from before the first byte to after the last."""
-        subject = _shown(candidate)
         _demand_unchanged(fd, candidate)
         try:
             with Lease(fd) as lease:
 
                 def go_on() -> None:
-                    self._stop_if_asked(subject)
+                    self._stop_if_asked(candidate)
                     if lease.broken():
-                        raise Changed(subject, "somebody opened it for writing")
+                        raise Changed(_shown(candidate), "somebody opened it for writing")
 
                 digest = self._digest(fd, candidate, go_on)
                 go_on()
         except LeaseRefused as refused:
             if refused.writing is Writing.SOMEBODY:
-                raise Changed(subject, "somebody has it open for writing") from refused
+                raise Changed(_shown(candidate), "somebody has it open for writing") from refused
             digest = self._read_without_lease(fd, candidate)
         _demand_unchanged(fd, candidate)
         return digest
 
     def _read_without_lease(self, fd: int, candidate: Candidate) -> Digest:
         """Read where leases do not work: what the open files of all processes and two looks at the file can tell."""
-        subject = _shown(candidate)
-        digest = self._digest(fd, candidate, lambda: self._stop_if_asked(subject))
+        digest = self._digest(fd, candidate, lambda: self._stop_if_asked(candidate))
         if is_written(fd, candidate.identity.file_id, snapshot) is Writing.SOMEBODY:
-            raise Changed(subject, "somebody has it open for writing")
+            raise Changed(_shown(candidate), "somebody has it open for writing")
         return digest
 
     def _digest(self, fd: int, candidate: Candidate, between_blocks: Callable[[], None]) -> Digest:
@@ -168,24 +183,6 @@ class Storing:
         except OSError as error:
             raise Unreadable(_shown(candidate), f"cannot be read: {error.strerror}", "Look at the disk") from error
 
-    def _take_up(self, candidate: Candidate, digest: Digest) -> tuple[Drop, bool]:
-        """Return the drop this is, and whether an earlier attempt at it may have got somewhere."""
-        for earlier in self._journal.at(candidate.path):
-            if earlier.phase is Phase.STORED:
-                continue
-            if _is_same(earlier, candidate, digest):
-                return self._take_up_again(earlier), True
-            self.abandon(earlier)
-        drop = Drop(
-            id=self._wanted.new_id(),
-            candidate=candidate,
-            crc64nvme=digest.crc64nvme,
-            sha256=digest.sha256,
-            storage_class=self._wanted.storage_class,
-        )
-        self._journal.begin(drop)
-        return drop, False
-
     def _take_up_again(self, drop: Drop) -> Drop:
         if drop.phase is Phase.EXISTS:
             self._journal.free(drop.id)
@@ -193,14 +190,15 @@ class Storing:
             self._journal.lost(drop.id)
         return replace(drop, phase=Phase.STORING)
 
-    def _put(self, fd: int, drop: Drop, *, resuming: bool) -> Proof | None:
-        payload = _payload(fd, drop)
+    def _put(self, taken: Taken) -> Proof | None:
+        drop = taken.drop
+        payload = _payload(taken.fd, drop)
         log = DropUploadLog(self._journal, drop)
         with self._guard.asking(drop.ref.bucket):
             if payload.size >= LOOK_FIRST_BYTES and self._is_taken(drop):
                 return self._settle(drop, payload, log)
             try:
-                return store_and_prove(self._store, drop.ref, payload, log, resuming=resuming)
+                return store_and_prove(self._store, drop.ref, payload, log, resuming=taken.resuming)
             except AlreadyThere:
                 return self._settle(drop, payload, log)
 
@@ -245,7 +243,7 @@ class Storing:
         try:
             with self._store.read(info.ref, offset=0, length=info.size, etag=info.etag) as chunks:
                 for chunk in chunks:
-                    self._stop_if_asked(str(info.ref))
+                    self._stop_if_asked(drop.candidate)
                     crc.update(chunk)
                     sha.update(chunk)
         except (AlreadyThere, Missing, Frozen):
@@ -267,9 +265,9 @@ class Storing:
             self.abandon(drop)
             raise Changed(_shown(drop.candidate), "it was written to while it was stored")
 
-    def _stop_if_asked(self, subject: str) -> None:
+    def _stop_if_asked(self, candidate: Candidate) -> None:
         if self._wanted.stopping():
-            raise Stopped(subject, "reading it was interrupted", "Start again")
+            raise Stopped(_shown(candidate), "reading it was interrupted", "Start again")
 
 
 def _payload(fd: int, drop: Drop) -> Payload:

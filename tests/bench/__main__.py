@@ -20,8 +20,8 @@ from s3sync.output import Output, table
 from tests.bench import catalogue, growth, idle, page, rebuild, restore, search, whole
 from tests.bench.null_s3 import null_s3
 from tests.bench.sets import SETS, make
-from tests.bench.sync import CONNECTIONS, LATENCY_SECONDS, SYNC_PEERS
-from tests.bench.turns import Turn, alternate, compared, machine, take_turn
+from tests.bench.sync import CONNECTIONS, LATENCY_SECONDS, SYNC_FILES, SYNC_PEERS
+from tests.bench.turns import Turn, alternate, compared, compared_by_object, machine, take_turn
 
 GROWTH = (10_000, 30_000, 100_000, 300_000, 1_000_000)
 
@@ -92,10 +92,11 @@ SLOW_SCALE = 0.02
 def sync(bench: Bench) -> Iterator[str]:
     """One file, one object."""
     here, missing = whole.available(SYNC_PEERS)
-    files = int(100_000 * bench.scale)
+    files = int(SYNC_FILES * bench.scale)
     yield f"{files:,} files of 4 KiB, an object each, {CONNECTIONS} connections, an S3 that answers after {LATENCY_SECONDS} s."
     with bench.room() as base, null_s3(LATENCY_SECONDS) as url:
-        yield from compared(alternate(whole.programs(base, "small", bench.scale, url, here), bench.runs))
+        turns = alternate(whole.programs(base, "small", files / 100_000, url, here), bench.runs)
+        yield from compared_by_object(turns, files)
     yield from (f"missing: {each}" for each in missing)
 
 

@@ -73,6 +73,21 @@ def compared(turns: Mapping[str, Sequence[Turn]]) -> list[str]:
     return table(rows, ("program", "wall s", "cpu s", "peak MiB", "s3batch takes x"))
 
 
+def compared_by_object(turns: Mapping[str, Sequence[Turn]], objects: int) -> list[str]:
+    """Return a table of medians for so many objects, with the ratios of the first program's time and processor to others'."""
+    ours = next(iter(turns.values()))
+    rows = []
+    for name, others in turns.items():
+        pairs = list(zip(ours, others, strict=True))
+        wall = statistics.median(turn.wall_seconds for turn in others)
+        cpu = statistics.median(turn.cpu_seconds for turn in others) / objects * 1000
+        peak = max(turn.peak_bytes for turn in others)
+        slower = statistics.median(our.wall_seconds / other.wall_seconds for our, other in pairs)
+        dearer = statistics.median(our.cpu_seconds / other.cpu_seconds for our, other in pairs)
+        rows.append((name, f"{wall:.2f}", f"{cpu:.2f}", f"{peak / (1 << 20):.0f}", f"{slower:.2f}", f"{dearer:.2f}"))
+    return table(rows, ("program", "wall s", "cpu s per 1,000", "peak MiB", "s3sync takes x", "its cpu x"))
+
+
 def machine(runs: int) -> str:
     """Say what was measured on."""
     made = platform.python_implementation(), platform.python_version(), ", ".join(platform.python_build())

@@ -11,16 +11,23 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import pytest
 
 from s3sync.store.contract import ObjectRef, ObjectStore
 from s3sync.store.parts import MIB
 from s3sync.store.s3 import S3Store
+from s3sync.store.s3_requests import of_version
+from s3sync.store.stored import NoLog
 from tests.doubles.clock import FakeClock
 from tests.doubles.cold_front import S3Server, running
 from tests.doubles.memory_store import MemoryStore
 from tests.doubles.moto_server import MotoServer
+from tests.doubles.payloads import payload_of
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 PART_SIZE = 5 * MIB
 THRESHOLD = 6 * MIB
@@ -78,19 +85,34 @@ VERSITYGW_UNKEPT = {
 
 
 @contextmanager
-def _s3_at(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Store]:
-    """Open the program's own store on a server, with the two buckets made."""
+def _s3_at(server: S3Server, monkeypatch: pytest.MonkeyPatch, *, warm: bool = False) -> Iterator[S3Store]:
+    """Open the program's own store on a server, with the two buckets made.
+
+    One that is `warm` knows the short way to both already, from an object that is gone again.
+    """
     client = server.client()
     client.create_bucket(Bucket="bucket")
     client.create_bucket(Bucket="versioned")
     client.put_bucket_versioning(Bucket="versioned", VersioningConfiguration={"Status": "Enabled"})
-    client.close()
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server.endpoint)
     store = S3Store(part_size=PART_SIZE, threshold=THRESHOLD)
+    if warm:
+        for bucket in ("bucket", "versioned"):
+            _walk_the_short_way(store, client, ObjectRef(bucket, "warm"))
+    client.close()
     try:
         yield store
     finally:
         store.close()
+
+
+def _walk_the_short_way(store: S3Store, client: S3Client, ref: ObjectRef) -> None:
+    """Let the store see how both requests are made, and leave nothing behind."""
+    with payload_of(b"warm") as payload:
+        store.put(ref, payload, NoLog())
+    there = store.head(ref)
+    assert there is not None
+    client.delete_object(**of_version(there.ref))
 
 
 def _moto(request: pytest.FixtureRequest) -> Iterator[Bench]:
@@ -116,13 +138,13 @@ def _versitygw(request: pytest.FixtureRequest) -> Iterator[Bench]:
         )
 
 
-def _behind_cold_front(server: str, unkept: Mapping[str, str]) -> Open:
+def _behind_cold_front(server: str, unkept: Mapping[str, str], *, warm: bool = False) -> Open:
     """Return what opens a server behind the cold front: the front keeps what is said of classes and thaws."""
 
     def opened(request: pytest.FixtureRequest) -> Iterator[Bench]:
         clock = FakeClock()
         monkeypatch = request.getfixturevalue("monkeypatch")
-        with running(request.getfixturevalue(server), clock) as front, _s3_at(front, monkeypatch) as store:
+        with running(request.getfixturevalue(server), clock) as front, _s3_at(front, monkeypatch, warm=warm) as store:
             yield Bench(
                 store=store,
                 hold_thaw=lambda _ref: None,
@@ -144,8 +166,9 @@ STORES: Mapping[str, Open] = {
     "s3-on-versitygw": _versitygw,
     "s3-on-cold-moto": _behind_cold_front("moto", MOTO_UNKEPT),
     "s3-on-cold-versitygw": _behind_cold_front("versitygw", {}),
+    "s3-the-short-way": _behind_cold_front("versitygw", {}, warm=True),
 }
-LIVE = {"s3-on-versitygw": "versitygw", "s3-on-cold-versitygw": "versitygw"}
+LIVE = {"s3-on-versitygw": "versitygw", "s3-on-cold-versitygw": "versitygw", "s3-the-short-way": "versitygw"}
 """The live part that a store stands on."""
 
 

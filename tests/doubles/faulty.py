@@ -102,8 +102,8 @@ class Faulty(ObjectStore):
         if error is None:
             self.assert_used_up()
 
-    def put(self, ref: ObjectRef, payload: Payload, log: UploadLog, *, if_match: str | None = None) -> None:
-        self._run("put", lambda: self.store.put(ref, payload, log, if_match=if_match))
+    def put(self, ref: ObjectRef, payload: Payload, log: UploadLog, *, if_match: str | None = None) -> ObjectInfo | None:
+        return self._run("put", lambda: self.store.put(ref, payload, log, if_match=if_match))
 
     def abort(self, ref: ObjectRef, upload_id: str) -> None:
         self._run("abort", lambda: self.store.abort(ref, upload_id))

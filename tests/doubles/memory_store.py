@@ -132,7 +132,7 @@ class MemoryStore(ObjectStore):
 
     # The contract.
 
-    def put(self, ref: ObjectRef, payload: Payload, log: UploadLog, *, if_match: str | None = None) -> None:
+    def put(self, ref: ObjectRef, payload: Payload, log: UploadLog, *, if_match: str | None = None) -> ObjectInfo | None:
         with self._lock:
             self.calls["put"] += 1
             self._check_request(ref, payload)
@@ -145,6 +145,7 @@ class MemoryStore(ObjectStore):
             self._check_condition(ref, if_match)
             self._check_bytes(ref, payload, data)
             self._keep(ref, data, payload.storage_class, payload.metadata, parts=max(parts))
+        return None
 
     def abort(self, ref: ObjectRef, upload_id: str) -> None:
         with self._lock:

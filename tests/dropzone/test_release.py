@@ -17,7 +17,7 @@ from s3sync.dropzone import removal, syscalls
 from s3sync.dropzone.candidate import Identity
 from s3sync.dropzone.chunks import Removers
 from s3sync.dropzone.reasons import Reason
-from s3sync.dropzone.release import ReleaseReport, release
+from s3sync.dropzone.release import ReleaseReport, release, release_each
 from s3sync.dropzone.slots import Kept, Original
 from s3sync.dropzone.writers import Snapshot, Writing, ignore_lease_signals, lease_broken
 from s3sync.dropzone.zone import DropZone
@@ -99,6 +99,33 @@ def test_nothing_is_released_without_a_proof(tmp_path: Path) -> None:
         release(zone, "batch", originals(tmp_path, b"bucket/file"), None, sleep=no_sleep)  # type: ignore[arg-type]
 
     assert_tree(tmp_path, {"bucket/file": "x"})
+
+
+def test_each_original_needs_a_proof_of_its_own(tmp_path: Path) -> None:
+    """Where they became objects one by one, one without a proof keeps all of them."""
+    tree(tmp_path, {"bucket/a": "x", "bucket/b": "y"})
+    first, second = originals(tmp_path, b"bucket/a", b"bucket/b")
+    unproved = [(first, PROOF), (second, None)]
+
+    with DropZone.open(tmp_path) as zone:
+        for proved in (unproved, []):
+            with pytest.raises(TypeError, match="proof"):
+                release_each(zone, "batch", proved, sleep=no_sleep, prune=False)  # type: ignore[arg-type]
+
+    assert_tree(tmp_path, {"bucket/a": "x", "bucket/b": "y"})
+
+
+def test_originals_of_objects_of_their_own_leave_together(tmp_path: Path) -> None:
+    """One that changed stays, and it is said which."""
+    tree(tmp_path, {"bucket/a": "x", "bucket/b": "y", "bucket/c": "z"})
+    members = list(originals(tmp_path, b"bucket/a", b"bucket/b", b"bucket/c"))
+    tree(tmp_path, {"bucket/b": "another"})
+
+    with DropZone.open(tmp_path) as zone:
+        report = release_each(zone, "batch", [(each, PROOF) for each in members], sleep=no_sleep, prune=False)
+
+    assert (2, [(1, Reason.CHANGED)]) == (report.released, [(kept.ordinal, kept.reason) for kept in report.kept])
+    assert {b"bucket/b": b"another"} == files(tmp_path)
 
 
 @pytest.mark.parametrize("batch", ["", ".", "..", "a/b", "displaced"])

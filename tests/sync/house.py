@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -14,7 +14,7 @@ from typing import Any, cast
 from s3sync.backoff import Backoff
 from s3sync.dropzone.quarantine import ProvenQuarantines
 from s3sync.dropzone.quiet import QuietClock
-from s3sync.dropzone.release import ReleaseReport, release
+from s3sync.dropzone.release import ReleaseReport, release_each
 from s3sync.dropzone.slots import Original
 from s3sync.dropzone.zone import S3SYNC_QUARANTINE, DropZone
 from s3sync.events import Event
@@ -25,6 +25,8 @@ from s3sync.transfer.agent import Agent, Judging, PassSummary
 from s3sync.transfer.carry import Transfer
 from s3sync.transfer.guard import Guard
 from s3sync.transfer.journal import Journal
+from s3sync.transfer.originals import Originals
+from s3sync.transfer.outcome import Files
 from s3sync.transfer.storing import Storing, Wanted
 from tests.doubles.clock import FakeClock
 from tests.doubles.memory_store import MemoryStore
@@ -127,21 +129,23 @@ class House:
             mortal.step()
             self.moment()
 
-        def releasing(drop_id: str, original: Original, proof: Proof) -> ReleaseReport:
+        def releasing(folder: str, proved: Sequence[tuple[Original, Proof]]) -> ReleaseReport:
             mortal.step()
-            report = self.releasing(lambda: release(zone, drop_id, [original], proof, sleep=moment, flush=lambda _fd: None))
+            report = self.releasing(
+                lambda: release_each(zone, folder, proved, sleep=moment, prune=False, flush=lambda _fd: None)
+            )
             mortal.step()
             return report
 
+        told = Files(files, self.heard.append)
         transfer = Transfer(
             zone,
-            Storing(zone.fd, store, journal, guard, wanted),
+            Storing(store, journal, guard, wanted),
             journal,
             guard,
-            backoff=files,
-            releasing=releasing,
+            files=told,
+            originals=Originals(journal, told, releasing),
             stopping=self.stopping,
-            listener=self.heard.append,
         )
         return Agent(
             zone,

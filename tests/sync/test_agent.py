@@ -16,9 +16,9 @@ from s3sync.errors import Exit, Transient
 from s3sync.events import StepFailed
 from s3sync.store.contract import Denied, ObjectRef, Rejected, Stopped
 from s3sync.transfer.agent import PassEnded, PassSummary
-from s3sync.transfer.carry import FileHeld
 from s3sync.transfer.drops import Phase
 from s3sync.transfer.guard import BucketParked
+from s3sync.transfer.outcome import FileHeld
 from tests.doubles.faulty import Faulty
 from tests.doubles.memory_store import MemoryStore
 from tests.support import assert_tree, files, tree
@@ -336,6 +336,49 @@ def test_many_files_go_side_by_side(tmp_path: Path) -> None:
     assert [type(event) for event in house.heard][-1] is PassEnded
 
 
+def test_files_that_were_on_their_way_out_together_are_finished_together(tmp_path: Path) -> None:
+    """A death with several in quarantine, and not even the note beside them: each is asked for, compared and removed."""
+    house, store = house_at(tmp_path)
+    tree(house.zone_path, {"bucket": {"a": "aaa", "b": "bbb", "c": "ccc"}})
+    house.moment = dying
+    with pytest.raises(SystemExit):
+        house.once()
+    in_quarantine = [path for path in files(house.zone_path) if b"quarantine" in path]
+    (note,) = (house.zone_path / ".s3sync-quarantine").glob("*/origins")
+    note.unlink()
+    asked = store.calls["put"]
+    house.moment = lambda: None
+    summary = house.once()
+
+    assert 4 == len(in_quarantine)
+    assert contents(store) == {"a": b"aaa", "b": b"bbb", "c": b"ccc"}
+    assert (3, asked) == (summary.released, store.calls["put"])
+    assert_tree(house.zone_path, {})
+
+
+def test_one_of_a_lot_that_fails_keeps_nobody_else(tmp_path: Path) -> None:
+    """Refused, changed in the last moment, or taken: the others are stored and gone."""
+    house, store = house_at(tmp_path)
+    tree(house.zone_path, {"bucket": {name: name for name in "abcd"}})
+    store.seed(ObjectRef("bucket", "c"), b"another")
+    house.moment = lambda: (house.zone_path / "bucket/d").write_text("again")
+    with Faulty(store) as faulty:
+        faulty.on("put").fail(Denied("bucket", "no"))
+        house.store = faulty
+        summary = house.once()
+
+    assert contents(store) == {"b": b"b", "c": b"another", "d": b"d"}
+    assert {b"bucket/a": b"a", b"bucket/c": b"c", b"bucket/d": b"again"} == {
+        path: data for path, data in files(house.zone_path).items() if b"quarantine" not in path
+    }
+    assert (2, 2, 2, 1) == (summary.files, summary.released, summary.left, summary.errors)
+
+
+def dying() -> None:
+    """End the program where it stands."""
+    raise SystemExit
+
+
 def test_a_lost_journal_loses_nothing(tmp_path: Path) -> None:
     """A file in quarantine is given back, recognised by its object, and released."""
     house, store = house_at(tmp_path)
@@ -355,18 +398,27 @@ def test_a_lost_journal_loses_nothing(tmp_path: Path) -> None:
     assert_tree(house.zone_path, {})
 
 
-DROPS: dict[str, str] = {"small": "s" * 100, "large": "l" * 5000, "again": "new content", "same": "same content"}
+DROPS: dict[str, str] = {
+    "small": "s" * 100,
+    "large": "l" * 5000,
+    "again": "new content",
+    "same": "same content",
+    "sub/one": "in a folder",
+    "sub/two": "beside it",
+}
 REDROPS: dict[str, str] = {"small": "s2", "large": "l2", "same": "same content"}
 
 
 def drop(house: House, dropped: dict[str, str]) -> None:
     """Write each content under its name, as a client does that drops again: over what is there."""
     for name, content in dropped.items():
-        tree(house.zone_path / "bucket", {name: content})
+        path = house.zone_path / "bucket" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
 
 
 def arranged(path: Path, *, versioned: bool) -> tuple[House, MemoryStore]:
-    """Return a house with a small file, one in parts, one whose key is taken, and one that is stored already."""
+    """Return a house with small files, one in parts, one whose key is taken, and one that is stored already: one lot."""
     house, store = house_at(path, versioned=versioned, threshold=1000)
     store.seed(ObjectRef("bucket", "again"), b"old content")
     store.seed(ObjectRef("bucket", "same"), b"same content")

@@ -16,7 +16,7 @@ from s3sync.store.contract import ObjectRef, StorageClass
 from s3sync.store.proof import Proof
 from s3sync.transfer import drops as room
 from s3sync.transfer.drops import TRANSITIONS, Drop, Phase, Turn, next_phase
-from s3sync.transfer.journal import DropUploadLog, Journal, PassRecord
+from s3sync.transfer.journal import ROOM, STEPS, DropUploadLog, Journal, PassRecord
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 PROOF = Proof(ref=ObjectRef("b", "k", "v1"), size=5, crc64nvme="AAAAAAAAAAA=", etag='"e"')
@@ -69,12 +69,56 @@ def test_an_upload_is_remembered_until_it_is_of_no_use(tmp_path: Path) -> None:
     assert (begun, ended) == ("upload-1", None)
 
 
+def test_drops_proved_together_leave_by_one_folder(tmp_path: Path) -> None:
+    """Each by a slot of its own, known after a restart; they go together too."""
+    db, journal = journal_at(tmp_path)
+    with db:
+        journal.begin(drop_of("d1", b"b/1"), drop_of("d2", b"b/2"), drop_of("d3", b"b/3"))
+        journal.proved({"d2": PROOF, "d3": PROOF})
+        stored = journal.in_hand(Phase.STORED)
+        journal.released("d2", "d3")
+        left = journal.in_hand(*Phase)
+
+    assert [("d2", "d2", 0), ("d3", "d2", 1)] == [(drop.id, drop.leaves_by, drop.slot) for drop in stored]
+    assert ["d1"] == [drop.id for drop in left]
+
+
+def test_all_are_taken_up_or_none(tmp_path: Path) -> None:
+    """What is journalled together is one transaction."""
+    db, journal = journal_at(tmp_path)
+    with db:
+        with pytest.raises(Permanent):
+            journal.proved({"unknown": PROOF})
+        journal.begin(drop_of())
+        with pytest.raises(Permanent):
+            journal.proved({"d1": PROOF, "unknown": PROOF})
+
+        assert [Phase.STORING] == [drop.phase for drop in journal.in_hand(*Phase)]
+
+
+def test_a_drop_stored_by_the_program_before_leaves_by_its_own_folder(tmp_path: Path) -> None:
+    """A journal of the first schema, taken over while an original may be on its way out."""
+    with StateDb.open(tmp_path / "journal.db") as db:
+        db.migrate(ROOM, STEPS[:1])
+        with db.write() as connection:
+            connection.execute(
+                "INSERT INTO drops (id, bucket, key, path, device, inode, size, mtime_ns, ctime_ns, crc64nvme, sha256,"
+                " storage_class, phase, etag, since, detail)"
+                " VALUES ('d1', 'b', x'6b', x'622f6b', 1, 2, 5, 3, 4, 'AAAAAAAAAAA=', 'ab', 'STANDARD', 'stored', 'e', 0, '')"
+            )
+    db, journal = journal_at(tmp_path)
+    with db:
+        (drop,) = journal.in_hand(Phase.STORED)
+
+    assert ("d1", 0) == (drop.leaves_by, drop.slot)
+
+
 def test_a_proved_drop_remembers_what_was_proved(tmp_path: Path) -> None:
     """Version and ETag of the confirmed object are kept with the drop until the original is gone."""
     db, journal = journal_at(tmp_path)
     with db:
         journal.begin(drop_of())
-        journal.proved("d1", PROOF)
+        journal.proved({"d1": PROOF})
         (stored,) = journal.in_hand(Phase.STORED)
         journal.released("d1")
 
@@ -87,7 +131,7 @@ def test_a_kept_original_is_known_by_its_state_after_the_attempt(tmp_path: Path)
     db, journal = journal_at(tmp_path)
     with db:
         journal.begin(drop_of())
-        journal.proved("d1", PROOF)
+        journal.proved({"d1": PROOF})
         journal.kept("d1", Identity(1, 2, 5, 2**62, 2**62 + 9), "no rights")
         (kept,) = journal.in_hand(Phase.UNRELEASED)
 

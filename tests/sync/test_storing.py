@@ -14,10 +14,11 @@ import pytest
 
 from s3sync.backoff import Backoff
 from s3sync.dropzone.candidate import Candidate, Identity
+from s3sync.dropzone.folders import FolderCache
 from s3sync.events import silent
 from s3sync.statedb import StateDb
 from s3sync.store.contract import ObjectRef, ObjectStore, Rejected, Stopped, StorageClass
-from s3sync.store.proof import BATCH_MARK
+from s3sync.store.proof import BATCH_MARK, Proof
 from s3sync.transfer.digest import Changed
 from s3sync.transfer.drops import Drop, Phase
 from s3sync.transfer.guard import Guard, Refused
@@ -60,7 +61,7 @@ def storing_in(root: Path, store: ObjectStore, *, stopping: bool = False) -> Ite
             storage_class=StorageClass.STANDARD, new_id=lambda: f"drop-{begun}-{next(ids)}", stopping=lambda: stopping
         )
         try:
-            yield Storing(root_fd, store, journal, guard, wanted), journal
+            yield Storing(store, journal, guard, wanted), journal
         finally:
             os.close(root_fd)
 
@@ -71,10 +72,30 @@ def candidate_of(root: Path, path: str) -> Candidate:
     return Candidate(bucket, key.encode(), path.encode(), Identity.of(os.lstat(root / path)))
 
 
+def stored(root: Path, storing: Storing, journal: Journal, candidate: Candidate) -> tuple[Drop, Proof | None]:
+    """Take one file all the way to its proof, as `Transfer` does a lot."""
+    root_fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with FolderCache(root_fd) as folders:
+            fd = storing.open(folders, candidate)
+    finally:
+        os.close(root_fd)
+    try:
+        taken = storing.take_up(fd, candidate, journal.at(candidate.path))
+        if not taken.resuming:
+            journal.begin(taken.drop)
+        proof = storing.store(taken)
+    finally:
+        os.close(fd)
+    if proof is not None:
+        journal.proved({taken.drop.id: proof})
+    return taken.drop, proof
+
+
 def store_once(tmp_path: Path, store: ObjectStore, path: str = "bucket/a.txt") -> tuple[Drop, bool]:
     """Store one file by a program that starts and ends; tell what it was taken for and whether it was proved."""
-    with storing_in(tmp_path / "zone", store) as (storing, _):
-        drop, proof = storing.store(candidate_of(tmp_path / "zone", path))
+    with storing_in(tmp_path / "zone", store) as (storing, journal):
+        drop, proof = stored(tmp_path / "zone", storing, journal, candidate_of(tmp_path / "zone", path))
         return drop, proof is not None
 
 
@@ -250,10 +271,10 @@ def test_a_file_with_a_writer_is_left_alone(tmp_path: Path, memory: MemoryStore)
     candidate = candidate_of(tmp_path / "zone", "bucket/a.txt")
     with (
         open(tmp_path / "zone/bucket/a.txt", "ab"),
-        storing_in(tmp_path / "zone", memory) as (storing, _),
+        storing_in(tmp_path / "zone", memory) as (storing, journal),
         pytest.raises(Changed),
     ):
-        storing.store(candidate)
+        stored(tmp_path / "zone", storing, journal, candidate)
 
     assert memory.calls["put"] == 0
     assert phases(tmp_path, memory) == []
@@ -264,8 +285,8 @@ def test_a_file_that_changed_since_the_scan_is_left_alone(tmp_path: Path, memory
     tree(tmp_path / "zone", {"bucket": {"a.txt": "hello"}})
     candidate = candidate_of(tmp_path / "zone", "bucket/a.txt")
     tree(tmp_path / "zone", {"bucket": {"a.txt": "hello, world"}})
-    with storing_in(tmp_path / "zone", memory) as (storing, _), pytest.raises(Changed):
-        storing.store(candidate)
+    with storing_in(tmp_path / "zone", memory) as (storing, journal), pytest.raises(Changed):
+        stored(tmp_path / "zone", storing, journal, candidate)
 
     assert memory.keys("bucket") == []
 
@@ -277,8 +298,8 @@ def test_a_folder_swapped_for_a_link_leads_nowhere(tmp_path: Path, memory: Memor
     (tmp_path / "zone/bucket/d/a.txt").unlink()
     (tmp_path / "zone/bucket/d").rmdir()
     (tmp_path / "zone/bucket/d").symlink_to(tmp_path / "secret")
-    with storing_in(tmp_path / "zone", memory) as (storing, _), pytest.raises(Changed):
-        storing.store(candidate)
+    with storing_in(tmp_path / "zone", memory) as (storing, journal), pytest.raises(Changed):
+        stored(tmp_path / "zone", storing, journal, candidate)
 
     assert memory.keys("bucket") == []
 
@@ -318,12 +339,12 @@ def test_an_unreadable_file_says_so(tmp_path: Path, memory: MemoryStore, monkeyp
     tree(tmp_path / "zone", {"bucket": {"a.txt": "hello"}})
     candidate = candidate_of(tmp_path / "zone", "bucket/a.txt")
 
-    def refuse(_root_fd: int, path: bytes) -> tuple[int, bytes]:
+    def refuse(_cache: FolderCache, path: bytes) -> tuple[int, bytes]:
         raise PermissionError(13, "Permission denied", path)
 
-    monkeypatch.setattr("s3sync.transfer.storing.open_beneath", refuse)
-    with storing_in(tmp_path / "zone", memory) as (storing, _), pytest.raises(Unreadable):
-        storing.store(candidate)
+    monkeypatch.setattr(FolderCache, "parent", refuse)
+    with storing_in(tmp_path / "zone", memory) as (storing, journal), pytest.raises(Unreadable):
+        stored(tmp_path / "zone", storing, journal, candidate)
 
     assert memory.calls["put"] == 0
 
@@ -349,7 +370,7 @@ def test_being_asked_to_stop_ends_the_reading(tmp_path: Path, memory: MemoryStor
     """A long reading ends between two blocks, and nothing is journalled of it."""
     tree(tmp_path / "zone", {"bucket": {"a.txt": b"x" * (2 * MIB)}})
     candidate = candidate_of(tmp_path / "zone", "bucket/a.txt")
-    with storing_in(tmp_path / "zone", memory, stopping=True) as (storing, _), pytest.raises(Stopped):
-        storing.store(candidate)
+    with storing_in(tmp_path / "zone", memory, stopping=True) as (storing, journal), pytest.raises(Stopped):
+        stored(tmp_path / "zone", storing, journal, candidate)
 
     assert phases(tmp_path, memory) == []
