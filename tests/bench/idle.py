@@ -46,7 +46,7 @@ def standing_by(base: Path, url: str) -> list[tuple[str, str]]:
         before, began = watched.cpu_times(), time.monotonic()
         time.sleep(WATCHED_SECONDS)
         after = watched.cpu_times()
-        spent = after.user + after.system - before.user - before.system
+        spent = max(0.0, after.user + after.system - before.user - before.system)
         memory = watched.memory_info().rss
     return [
         ("start to READY", f"{ready_seconds:.2f} s"),
