@@ -12,6 +12,9 @@ from typing import TypeVar
 
 from s3sync.errors import Failure
 
+BULKS_AHEAD = 3
+"""Bulks that are made and not yet settled, the one on its way among them."""
+
 Item = TypeVar("Item")
 Made = TypeVar("Made")
 

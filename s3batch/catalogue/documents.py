@@ -25,6 +25,7 @@ from urllib.parse import quote
 
 from s3batch.catalogue.contract import Entry
 from s3batch.catalogue.manifest_fields import clamped_ns, plain
+from s3batch.catalogue.targets import member_uri
 from s3batch.model import ArchiveRecord, Member
 from s3sync import keys
 from s3sync.store.contract import ObjectRef
@@ -119,7 +120,7 @@ class Documents:
     def __init__(self, archive: ArchiveRecord, index: str | None = None) -> None:
         """Make documents of members of `archive`, for `index`, by default the one of its month."""
         self._index = index or index_name(archive)
-        self._uri = f"{archive.ref}#"
+        self._archive = archive
         self._id = _id_begun(archive.ref)
         self._owners: dict[tuple[int, int, int, str, str], str] = {}
         name = posixpath.splitext(posixpath.basename(archive.ref.key))[0]
@@ -143,7 +144,7 @@ class Documents:
         shown = keys.display(member.key)
         key = _json(shown)
         name, extension = posixpath.splitext(shown.rpartition("/")[2])
-        command = f"s3batch restore {shlex.quote(self._uri + keys.typed(member.key))} --to ."
+        command = f"s3batch restore {shlex.quote(member_uri(Entry(member, self._archive)))} --to ."
         raw = keys.to_base64(member.key)
         beside = "" if raw is None else f',"key_base64":"{raw}"'
         return (
@@ -164,11 +165,6 @@ class Documents:
                 f',"user":{_json(plain(member.user))},"group":{_json(plain(member.group))}'
             )
         return said
-
-
-def documents_of(entry: Entry, ordinal: int) -> Document:
-    """Return the document of the member that is the `ordinal`th of its archive, counted from 0."""
-    return Documents(entry.archive).of(entry.member, ordinal)
 
 
 def bulks(documents: Iterable[Document], most: int = MOST_DOCUMENTS, most_bytes: int = MOST_BYTES) -> Iterator[list[Document]]:

@@ -23,7 +23,7 @@ from datetime import datetime, timedelta
 from secrets import SystemRandom
 from typing import ClassVar
 
-from s3batch.catalogue.ahead import in_order
+from s3batch.catalogue.ahead import BULKS_AHEAD, in_order
 from s3batch.catalogue.index import Answer, Index, Outcome
 from s3batch.catalogue.manifest import Manifest
 from s3batch.catalogue.manifest_source import Manifests
@@ -37,8 +37,6 @@ FIRST_WAIT_SECONDS = 1.0
 LONGEST_WAIT_SECONDS = 300.0
 LOOK_AGAIN = timedelta(minutes=5)
 """How often the identities of indices are looked at where nothing waits."""
-PIECES_AHEAD = 3
-"""Bulks that are made and not yet noted, the one on its way among them."""
 MOST_UNREADABLE = 3
 """So many manifests in a row that the store does not give: it is the store, and the others need not be tried."""
 
@@ -161,7 +159,7 @@ class Drain:
                 sending = Sending(self._index, self._stopping)
                 with (
                     closing(self._pieces(now, tally)) as pieces,
-                    closing(in_order(sender, sending.send, pieces, lambda: PIECES_AHEAD)) as sent,
+                    closing(in_order(sender, sending.send, pieces, lambda: BULKS_AHEAD)) as sent,
                 ):
                     for piece, answers in sent:
                         if answers is not None:

@@ -24,7 +24,7 @@ from typing import ClassVar, Protocol
 
 from s3batch.catalogue import manifest as manifest_format
 from s3batch.catalogue import template
-from s3batch.catalogue.ahead import in_order
+from s3batch.catalogue.ahead import BULKS_AHEAD, in_order
 from s3batch.catalogue.bulks import BulkIndex
 from s3batch.catalogue.cluster import Arranges, IndexFacts, Json, Searches, Writes
 from s3batch.catalogue.documents import INDEX_PREFIX, Document, Documents, bulks
@@ -40,8 +40,6 @@ PATIENCE_SECONDS = 600.0
 """How long the index may refuse to take anything before the rebuild is left for later."""
 SETTLE_SECONDS = 2.0
 """How long searches that have begun in an old index are left before it is deleted."""
-PIECES_AHEAD = 3
-"""Bulks that are made and not yet settled, the one on its way among them: two at once make more work for the node."""
 MOST_HELD_BYTES = 16 << 20
 """About how much of manifests is held ahead."""
 FULL = "full"
@@ -207,7 +205,7 @@ class MonthRebuild:
             ThreadPoolExecutor(1, thread_name_prefix="bulk") as sender,
             closing(in_order(readers, self._fetched, refs, self._manifests_ahead)) as manifests,
             closing(self._pieces(manifests, fresh, there, report)) as pieces,
-            closing(in_order(sender, self._attempted, pieces, lambda: PIECES_AHEAD)) as attempts,
+            closing(in_order(sender, self._attempted, pieces, lambda: BULKS_AHEAD)) as attempts,
         ):
             for piece, attempt in attempts:
                 if isinstance(piece, Prepared):
@@ -307,8 +305,8 @@ def _building(body: object) -> Json:
     return {"mappings": mappings, "settings": {"index": settings}}
 
 
-def documents_of_manifest(manifest: Manifest, index: str) -> Iterator[Document]:
-    """Yield the documents that a manifest calls for, as they go into `index`."""
+def documents_of_manifest(manifest: Manifest, index: str | None = None) -> Iterator[Document]:
+    """Yield the documents that a manifest calls for, as they go into `index`, by default the one of its month."""
     documents = Documents(manifest.record, index)
     for ordinal, member in enumerate(manifest.members()):
         yield documents.of(member, ordinal)

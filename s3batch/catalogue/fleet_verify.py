@@ -24,10 +24,10 @@ from typing import ClassVar
 
 from s3batch.catalogue.bulks import BulkIndex
 from s3batch.catalogue.cluster import Hit, Json
-from s3batch.catalogue.contract import Entry, manifest_ref
-from s3batch.catalogue.documents import Document, documents_of
+from s3batch.catalogue.contract import manifest_ref
+from s3batch.catalogue.documents import Document
 from s3batch.catalogue.fleet_read import BY_PLACE, Reader
-from s3batch.catalogue.fleet_rebuild import Cluster, batches_in
+from s3batch.catalogue.fleet_rebuild import Cluster, batches_in, documents_of_manifest
 from s3batch.catalogue.index import Outcome
 from s3batch.catalogue.manifest import Manifest
 from s3batch.catalogue.manifest_source import fetch
@@ -149,8 +149,7 @@ class Verify:
         there = {hit.id: hit for hit in hits}
         again = [hit for hit in hits if there[hit.id] is not hit]  # once more, in another index
         lacking: list[tuple[Finding, Document]] = []
-        for ordinal, member in enumerate(manifest.members()):
-            document = documents_of(Entry(member, record), ordinal)
+        for document in documents_of_manifest(manifest):
             hit = there.pop(document.id) if document.id in there else None
             subject = f"{name}#{json.loads(document.source)['key']}"
             wrong = None if hit is None else _difference(hit.source, json.loads(document.source))

@@ -189,7 +189,6 @@ class S3Store(ObjectStore):
             log.note(None)
 
     def _put_whole(self, ref: ObjectRef, payload: Payload, if_match: str | None) -> ObjectInfo | None:
-        body = Section(payload.fd, offset=0, size=payload.size, stopping=self._stopping) if payload.size else b""
         with stoppable(str(ref), self._stopping), asking(str(ref), "store it", as_in=STORING):
             wish = wish_to_put(ref, payload, if_match, self._stopping)
             short, look = self._short_way.ask_in_one(wish, wish_to_head(ref))
@@ -197,6 +196,7 @@ class S3Store(ObjectStore):
                 raise failure_of("PreconditionFailed", short.status, subject=str(ref), doing="store it")
             if short is not None:
                 return _shown(ref, look)
+            body = Section(payload.fd, offset=0, size=payload.size, stopping=self._stopping) if payload.size else b""
             with self._short_way.watching(wish):
                 self.client.put_object(
                     Bucket=ref.bucket,

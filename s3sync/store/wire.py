@@ -93,7 +93,7 @@ class Wires:
     def close(self) -> None:
         """Close what lies idle now, and everything else when its exchange is over."""
         self._closed = True
-        for wires in self._idle.values():
+        for wires in list(self._idle.values()):  # another thread may be adding one
             while wires:
                 wires.pop()[0].close()
 

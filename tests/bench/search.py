@@ -22,11 +22,11 @@ from pathlib import Path
 from s3batch.catalogue import template
 from s3batch.catalogue.bulks import BulkIndex
 from s3batch.catalogue.contract import Entry
-from s3batch.catalogue.documents import Document, bulks, documents_of
+from s3batch.catalogue.documents import Document, bulks
 from s3batch.catalogue.opensearch import OpenSearchCluster
 from s3batch.model import Member
 from s3sync.output import Output
-from tests.catalogue.examples import record
+from tests.catalogue.examples import documents_of, record
 from tests.live.fetch import cache_folder
 from tests.live.opensearch import SECOND, Node
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Protocol
 
 from s3batch.catalogue import manifest as manifest_format
-from s3batch.catalogue.contract import Lookup, Query, manifest_ref
+from s3batch.catalogue.contract import Entry, Lookup, Query, manifest_ref
+from s3batch.catalogue.documents import Document, Documents
 from s3batch.catalogue.sqlite import SqliteCatalogue
 from s3batch.model import ArchiveRecord, Member, Reservation
 from s3sync.store.contract import ObjectRef, StorageClass
@@ -144,3 +145,8 @@ def pages(catalogue: Lookup, query: Query) -> list[list[str]]:
 def listed(catalogue: Lookup, prefix: str = "", bucket: str = "bucket") -> list[tuple[bytes, int]]:
     """Return the keys of a listing, each with the number of its versions."""
     return [(one.key, one.versions) for one in catalogue.ls(bucket, prefix.encode())]
+
+
+def documents_of(entry: Entry, ordinal: int) -> Document:
+    """Return the document of one member, the `ordinal`th of its archive."""
+    return Documents(entry.archive).of(entry.member, ordinal)

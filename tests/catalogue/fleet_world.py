@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from s3batch.catalogue.contract import Entry
-from s3batch.catalogue.documents import documents_of, index_of
+from s3batch.catalogue.documents import index_of
 from s3batch.catalogue.drain import Drain, DrainReport
 from s3batch.catalogue.fleet import FleetIndex
 from s3batch.catalogue.manifest_source import ManifestSource, fetch
@@ -21,7 +21,7 @@ from s3batch.catalogue.template import ALIAS
 from s3batch.model import ArchiveRecord
 from s3sync.events import Event
 from s3sync.statedb import StateDb
-from tests.catalogue.examples import BEGIN, members, reserved, stored
+from tests.catalogue.examples import BEGIN, documents_of, members, reserved, stored
 from tests.doubles.clock import FakeClock
 from tests.doubles.memory_store import MemoryStore
 

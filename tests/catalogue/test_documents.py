@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from s3batch.catalogue.contract import Entry
-from s3batch.catalogue.documents import Documents, Source, bulks, document_id, documents_of, index_name
+from s3batch.catalogue.documents import Documents, Source, bulks, document_id, index_name
 from s3batch.catalogue.manifest_fields import clamped_ns, plain
 from s3batch.catalogue.targets import member_uri
 from s3sync import keys
 from s3sync.store.contract import ObjectRef
 from s3sync.times import rfc3339, rfc3339_ns
-from tests.catalogue.examples import members, record
+from tests.catalogue.examples import documents_of, members, record
 from tests.goldens import golden
 
 

@@ -11,7 +11,6 @@ from s3batch.catalogue import template
 from s3batch.catalogue.arrange import arrange
 from s3batch.catalogue.bulks import DONE, BulkIndex
 from s3batch.catalogue.contract import Entry
-from s3batch.catalogue.documents import documents_of
 from s3batch.catalogue.fleet_catalogue import FleetCatalogue
 from s3batch.catalogue.opensearch import OpenSearchCluster
 from s3batch.catalogue.sqlite import SqliteCatalogue
@@ -19,7 +18,7 @@ from s3batch.commands import find
 from s3batch.legacy.former import Former
 from s3sync.store.contract import ObjectRef
 from tests.catalogue import legacy
-from tests.catalogue.examples import members, record
+from tests.catalogue.examples import documents_of, members, record
 from tests.catalogue.test_commands import Ran
 
 OURS = "in/Zahlung.pdf"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from s3batch.catalogue.contract import Entry
-from s3batch.catalogue.documents import documents_of, index_of
+from s3batch.catalogue.documents import index_of
 from s3batch.catalogue.drain import (
     ArchiveIndexed,
     DocumentSetAside,
@@ -28,7 +28,7 @@ from s3sync.errors import Transient
 from s3sync.events import Event
 from s3sync.statedb import StateDb
 from s3sync.store.contract import ObjectRef
-from tests.catalogue.examples import BEGIN, members, record, reserved, stored
+from tests.catalogue.examples import BEGIN, documents_of, members, record, reserved, stored
 from tests.doubles.clock import FakeClock
 from tests.doubles.http_server import LOST, Asked, Reply
 from tests.doubles.memory_store import MemoryStore

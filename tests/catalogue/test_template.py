@@ -9,11 +9,11 @@ import pytest
 from s3batch.catalogue import template
 from s3batch.catalogue.bulks import DONE, BulkIndex
 from s3batch.catalogue.contract import Entry
-from s3batch.catalogue.documents import Document, Source, documents_of
+from s3batch.catalogue.documents import Document, Source
 from s3batch.catalogue.index import Outcome
 from s3batch.catalogue.opensearch import OpenSearchCluster
 from s3sync import keys
-from tests.catalogue.examples import members, record
+from tests.catalogue.examples import documents_of, members, record
 
 KEYS = (
     "photos/2026/Été au lac/IMG_0042.JPG",

@@ -8,14 +8,13 @@ from pathlib import Path
 import pytest
 
 from s3batch.catalogue.contract import Entry
-from s3batch.catalogue.documents import documents_of
 from s3batch.catalogue.fleet import FleetIndex
 from s3batch.catalogue.fleet_catalogue import FleetCatalogue
 from s3batch.catalogue.index import Outcome
 from s3batch.catalogue.opensearch import OpenSearchCluster
 from s3batch.catalogue.template import ALIAS
 from s3batch.model import ArchiveRecord, Member
-from tests.catalogue.examples import Addable, opened
+from tests.catalogue.examples import Addable, documents_of, opened
 
 BOTH = [
     "sqlite",

@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 
 from s3batch.catalogue.contract import Entry, Lookup, Query
-from s3batch.catalogue.documents import Document, documents_of
+from s3batch.catalogue.documents import Document
 from s3batch.catalogue.fleet_read import DocumentLeftOut
 from s3batch.catalogue.sqlite import SqliteCatalogue
 from s3batch.catalogue.targets import parse, resolve, uri
 from s3batch.catalogue.template import ALIAS
 from s3batch.commands import find, ls, show
 from s3sync.errors import NotFound, Transient
-from tests.catalogue.examples import BEGIN, members, opened, record
+from tests.catalogue.examples import BEGIN, documents_of, members, opened, record
 from tests.catalogue.test_commands import Ran
 from tests.conformance.catalogues import BOTH, IndexedCatalogue
 

@@ -16,13 +16,12 @@ from s3batch.catalogue.board import Board
 from s3batch.catalogue.bulks import DONE, BulkIndex
 from s3batch.catalogue.cluster import Hits
 from s3batch.catalogue.contract import Entry
-from s3batch.catalogue.documents import documents_of
 from s3batch.catalogue.opensearch import OpenSearchCluster
 from s3batch.catalogue.outbox import Behind
 from s3batch.catalogue.template import REQUESTS_INDEX
 from s3batch.operate.cards import attention_cards, host_card, request_cards
 from tests.catalogue import legacy
-from tests.catalogue.examples import BEGIN, members, record
+from tests.catalogue.examples import BEGIN, documents_of, members, record
 from tests.dashboards.test_objects import pattern_of, shipped
 from tests.operate.test_board import REQUEST
 

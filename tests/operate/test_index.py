@@ -7,13 +7,12 @@ import json
 import pytest
 
 from s3batch.catalogue.contract import Entry
-from s3batch.catalogue.documents import documents_of
 from s3batch.catalogue.manifest import render
 from s3batch.catalogue.opensearch import OpenSearchCluster
 from s3batch.catalogue.outbox import Outbox, Waiting, enqueue
 from s3batch.model import ArchiveRecord
 from s3sync.errors import Exit, Usage
-from tests.catalogue.examples import members, record, reserved
+from tests.catalogue.examples import documents_of, members, record, reserved
 from tests.operate.conftest import Host
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
