@@ -22,6 +22,15 @@ from s3sync.errors import Transient
 Json = Mapping[str, object]
 
 
+NO_TLS = "WRONG_VERSION_NUMBER"
+"""What OpenSSL calls an answer that is none of TLS, as plain http is."""
+
+
+def no_tls(subject: str, reason: object) -> Transient:
+    """Return what is told of a server that answered so."""
+    return Transient(subject, f"does not speak TLS: {reason}", "Write http:// in its URL, if that is meant")
+
+
 def packed(body: str) -> bytes:
     """Return a body as it is sent: gzip at its lowest level, which takes a seventh of the room for a quarter of the time."""
     return gzip.compress(body.encode(), 1, mtime=0)

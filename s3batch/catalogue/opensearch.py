@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
-from s3batch.catalogue.cluster import Hit, Hits, IndexFacts, ItemReply, Json, Refused, Server, packed
+from s3batch.catalogue.cluster import NO_TLS, Hit, Hits, IndexFacts, ItemReply, Json, Refused, Server, no_tls, packed
 from s3sync.errors import Failure, Permanent, Transient, Usage
 
 if TYPE_CHECKING:
@@ -35,8 +35,6 @@ _PACKED = {"content-encoding": "gzip"}
 _MOST_REASON = 500
 _BLOCKS = frozenset({"cluster_block_exception", "index_create_block_exception"})
 """What answers 403 and is no matter of rights: a disk too full, above all."""
-_NO_TLS = "WRONG_VERSION_NUMBER"
-"""What OpenSSL calls an answer that is none of TLS, as plain http is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,8 +242,8 @@ class OpenSearchCluster:
         return Refused(self.subject, wrong, hint, status=status, kind=kind)
 
     def _not_trusted(self, reason: str) -> Transient:
-        if _NO_TLS in reason:
-            return Transient(self.subject, f"does not speak TLS: {reason}", "Write http:// in its URL, if that is meant")
+        if NO_TLS in reason:
+            return no_tls(self.subject, reason)
         hint = "Renew its certificate, or name its authority or fingerprint: S3BATCH_OPENSEARCH_CA, _FINGERPRINT"
         return Transient(self.subject, f"cannot be trusted: {reason}", hint)
 

@@ -10,6 +10,7 @@ import urllib.request
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from s3batch.catalogue.cluster import NO_TLS, no_tls
 from s3sync.errors import Permanent, Transient, Usage
 from s3sync.keys import printable
 
@@ -73,8 +74,8 @@ def _away(subject: str, reason: object) -> Transient:
     if isinstance(reason, ssl.SSLCertVerificationError):
         hint = "Renew its certificate, or name the authority that signed it: S3BATCH_OPENSEARCH_CA"
         return Transient(subject, f"cannot be trusted: {reason}", hint)
-    if isinstance(reason, ssl.SSLError) and reason.reason == "WRONG_VERSION_NUMBER":
-        return Transient(subject, f"does not speak TLS: {reason}", "Write http:// in its URL, if that is meant")
+    if isinstance(reason, ssl.SSLError) and reason.reason == NO_TLS:
+        return no_tls(subject, reason)
     return Transient(subject, f"cannot be reached: {reason}", "Check that it runs and that the address is right")
 
 
