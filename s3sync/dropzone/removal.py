@@ -25,6 +25,7 @@ from functools import cache
 from typing import NamedTuple
 
 from s3sync.dropzone.candidate import Identity
+from s3sync.dropzone.closing import Closer
 from s3sync.dropzone.folders import READ, FolderCache
 from s3sync.dropzone.reasons import FULL, Reason, of_errno
 from s3sync.dropzone.slots import Kept, Original, Slots
@@ -74,8 +75,9 @@ def remove_chunk(
     if moved:
         wait()
     look = cache(snapshot)
-    for each in moved:
-        removal.settle(each, look)
+    with Closer() as closer:
+        for each in moved:
+            removal.settle(each, look, closer)
     return removal.outcome
 
 
@@ -103,8 +105,8 @@ class _Removal:
         finally:
             os.close(fd)
 
-    def settle(self, moved: Moved, look: Callable[[], Snapshot]) -> None:
-        """Remove what lies in the slot, or give it back."""
+    def settle(self, moved: Moved, look: Callable[[], Snapshot], closer: Closer) -> None:
+        """Remove what lies in the slot, or give it back; `closer` gets the descriptor of what was removed."""
         original = moved.original
         try:
             fd = os.open(b"%d" % original.ordinal, READ, dir_fd=self._slots.fd)
@@ -115,12 +117,13 @@ class _Removal:
             reason = self._removed(fd, moved, look)
         except OSError as error:
             reason = of_errno(error)
-        finally:
-            os.close(fd)
         if reason is None:
+            closer.close(fd)
             self.outcome.released += 1
             self.outcome.folders.add(original.path.rpartition(b"/")[0])
         else:
+            # Whoever waits for our lease may go on before anything else happens.
+            os.close(fd)
             self._give_back(original, reason)
 
     def _move_open(self, fd: int, parent_fd: int, name: bytes, original: Original) -> Moved | None:

@@ -16,6 +16,7 @@ from s3batch.pack.workers import Workers
 from s3sync.dropzone import removal, syscalls
 from s3sync.dropzone.candidate import Identity
 from s3sync.dropzone.chunks import Removers
+from s3sync.dropzone.closing import LOT
 from s3sync.dropzone.reasons import Reason
 from s3sync.dropzone.release import ReleaseReport, release, release_each
 from s3sync.dropzone.slots import Kept, Original
@@ -89,6 +90,19 @@ def test_originals_that_are_still_what_was_archived_are_removed(
     assert ReleaseReport(len(paths), 0, (), 0) == report
     assert_tree(tmp_path, {"bucket/a/new": "content of bucket/a/new"})
     assert ["spare"] == os.listdir(tmp_path / QUARANTINE)
+
+
+def test_so_many_originals_that_threads_close_them(tmp_path: Path) -> None:
+    """More than one lot in one chunk: all are gone, and their descriptors with them."""
+    paths = [f"bucket/{number:03}".encode() for number in range(LOT * 3 + 1)]
+    tree(tmp_path, {path: b"content of " + path for path in paths})
+    before = len(os.listdir("/proc/self/fd"))
+
+    report = _release(tmp_path, originals(tmp_path, *paths))
+
+    assert ReleaseReport(len(paths), 0, (), 0) == report
+    assert_tree(tmp_path, {})
+    assert before == len(os.listdir("/proc/self/fd"))
 
 
 def test_nothing_is_released_without_a_proof(tmp_path: Path) -> None:
