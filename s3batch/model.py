@@ -31,6 +31,8 @@ class Closed(StrEnum):
 
     FULL_BYTES = "full_bytes"
     FULL_MEMBERS = "full_members"
+    FOLDER_END = "folder_end"
+    """It has enough members, and their folder ends."""
     AGE = "age"
     OVERSIZE = "oversize"
     """One file larger than the limit travels alone."""

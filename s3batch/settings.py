@@ -90,7 +90,9 @@ class Settings(CommonSettings):
         GIB,
         description="Largest archive; a single file larger than this travels alone.",
     )
-    max_batch_members: Members = Field(100_000, description="Most files in one archive.")
+    max_batch_members: Members = Field(
+        100_000, description="Most files in one archive. With 10,000 it ends where their folder does."
+    )
     max_batch_age: values.Duration = Field(
         timedelta(hours=6),
         description="A batch that is not full is closed when its oldest file has waited this long.",

@@ -1,7 +1,8 @@
 """How well archives are filled, and which setting would fill them better. Pure.
 
-An archive is full by bytes or by members, whichever comes first. A file larger than an archive says nothing about filling. What
-another grouping would make is estimated from sums, as if its groups were packed without a gap: good enough to decide.
+An archive is full by bytes or, with as many members as are enough for one, by members. A file larger than an archive says
+nothing about filling. What another grouping would make is estimated from sums, as if its groups were packed without a gap: good
+enough to decide.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from s3batch.model import Batch, Closed
-from s3batch.pack.planner import Limits, PackWithin
+from s3batch.pack.planner import ENOUGH_MEMBERS, Limits, PackWithin
 
 POOR = 0.25
 ENOUGH_TO_TELL = 3
@@ -37,7 +38,7 @@ class Fill:
 
 def share(size_bytes: int, members: int, *, max_bytes: int, max_members: int) -> float:
     """Return how full an archive is, from 0 to 1."""
-    return min(1.0, max(size_bytes / max_bytes, members / max_members))
+    return min(1.0, max(size_bytes / max_bytes, members / min(max_members, ENOUGH_MEMBERS)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,8 @@ class FillGauge:
         return None
 
     def _close(self, group: _Group) -> None:
-        by_bytes, by_members = -(-group.bytes // self.limits.max_bytes), -(-group.members // self.limits.max_members)
+        most = min(self.limits.max_members, ENOUGH_MEMBERS)
+        by_bytes, by_members = -(-group.bytes // self.limits.max_bytes), -(-group.members // most)
         group.archives += max(by_bytes, by_members)
         group.bytes = group.members = 0
 

@@ -2,9 +2,12 @@
 
 Candidates come in path order, so those of one group (a bucket, its first-level folder, or every folder, by `PackWithin`) stand
 together, and one group is held in memory at a time. A batch is closed when the next candidate would make its archive exceed
-`max_bytes` or `max_members`, when its oldest candidate has waited `max_age` since it was finished, or when a single pass closes
-everything. A file larger than the limit travels alone. Greedy in path order rather than best-fit: neighbours in a folder are
-restored together, and that is worth more than a few percent of fill.
+`max_bytes` or `max_members`, at the end of a folder once it has `enough_members`, when its oldest candidate has waited
+`max_age` since it was finished, or when a single pass closes everything. A file larger than the limit travels alone. Greedy in
+path order rather than best-fit: neighbours in a folder are restored together, and that is worth more than some percent of fill.
+
+Enough is far less than the most there may be: nothing is saved by more members in an archive, while several archives are built,
+sent and released at the same time, and an archive that ends with a folder splits none.
 
 Pure: no clock, no disk. The same candidates and the same `now_ns` give the same plan.
 """
@@ -24,6 +27,9 @@ from s3sync.keys import MAX_KEY_BYTES, is_utf8
 
 ARCHIVE_NAME_BYTES = 64
 """Room kept in an object key for `/<batch id>.tar`."""
+
+ENOUGH_MEMBERS = 10_000
+"""With so many members an archive ends where their folder does."""
 
 Group = tuple[str, bytes]
 
@@ -48,6 +54,7 @@ class Limits:
     max_age_ns: int
     quiet_ns: int
     """A candidate waits from the moment it has been quiet this long."""
+    enough_members: int = ENOUGH_MEMBERS
     within: PackWithin = PackWithin.TOP
     close_all: bool = False
 
@@ -72,6 +79,7 @@ class _Open:
     candidates: Candidates = field(init=False)
     planned_bytes: int = len(END_OF_ARCHIVE)
     oldest_ns: int = sys.maxsize
+    last_key: bytes = b""
 
     def __post_init__(self) -> None:
         self.candidates = Candidates(self.group[0])
@@ -80,6 +88,11 @@ class _Open:
         self.candidates.add(candidate)
         self.planned_bytes += size
         self.oldest_ns = min(self.oldest_ns, candidate.identity.ctime_ns)
+        self.last_key = candidate.key
+
+    def ends_before(self, candidate: Candidate) -> bool:
+        """Tell whether the folder of the last one ends where `candidate` begins."""
+        return self.last_key.rpartition(b"/")[0] != candidate.key.rpartition(b"/")[0]
 
 
 def plan(candidates: Iterable[Candidate], limits: Limits, now_ns: int) -> Iterator[Batch | Waiting]:
@@ -97,6 +110,9 @@ def plan(candidates: Iterable[Candidate], limits: Limits, now_ns: int) -> Iterat
             continue
         if current.planned_bytes + size > limits.max_bytes:
             yield _close(current, Closed.FULL_BYTES)
+            current = _Open(group)
+        elif len(current.candidates) >= limits.enough_members and current.ends_before(candidate):
+            yield _close(current, Closed.FOLDER_END)
             current = _Open(group)
         current.add(candidate, size)
         if len(current.candidates) == limits.max_members:

@@ -14,7 +14,7 @@ from s3batch.operate.fill import Better, Fill, FillGauge, share
 from s3batch.operate.plan import Outlook, PlannedArchive, Shipping, WaitingGroup, rehearse
 from s3batch.operate.records import Records
 from s3batch.pack.lifecycle import State
-from s3batch.pack.planner import Limits, PackWithin
+from s3batch.pack.planner import ENOUGH_MEMBERS, Limits, PackWithin
 from s3sync.dropzone.candidate import Candidate, Candidates, Identity
 from s3sync.dropzone.quiet import QuietClock
 from s3sync.dropzone.rules import Standards
@@ -183,6 +183,12 @@ def test_a_file_larger_than_an_archive_says_nothing_about_filling() -> None:
 def test_full_is_by_bytes_or_by_members(size: int, members: int, expected: float) -> None:
     """A thousand tiny files are a full archive too."""
     assert expected == share(size, members, max_bytes=1 << 20, max_members=1000)
+
+
+def test_full_by_members_is_what_the_planner_calls_enough() -> None:
+    """Such an archive was closed for having enough, and is not called poorly filled for what it might have held."""
+    assert 1.0 == share(1024, ENOUGH_MEMBERS, max_bytes=1 << 30, max_members=100_000)
+    assert 0.5 == share(1024, ENOUGH_MEMBERS // 2, max_bytes=1 << 30, max_members=100_000)
 
 
 def test_no_setting_is_advised_that_would_not_halve_the_archives() -> None:

@@ -77,6 +77,32 @@ def test_file_larger_than_the_limit_travels_alone_between_its_neighbours() -> No
     assert [[b"a/2"], [b"a/1", b"a/3"]] == [keys(batch) for batch in batches(found, limits(max_bytes=8000))]
 
 
+def test_archive_with_enough_members_ends_with_their_folder() -> None:
+    """No folder is split for it; where one folder alone has more, the limits that must not be exceeded close it."""
+    found = [candidate(key) for key in ("a/1/1", "a/1/2", "a/1/3", "a/1/4", "a/2/1", "a/3/1", "a/3/2", "a/4")]
+
+    ended = batches(found, limits(enough_members=2))
+    split = batches(found, limits(enough_members=2, max_members=3))
+
+    assert [4, 3, 1] == [len(batch.candidates) for batch in ended]
+    assert [Closed.FOLDER_END, Closed.FOLDER_END, Closed.ONCE] == [batch.reason for batch in ended]
+    assert ["a/1", "a", "a"] == [batch.folder for batch in ended]
+    assert [3, 2, 2, 1] == [len(batch.candidates) for batch in split]
+    assert Closed.FULL_MEMBERS is split[0].reason
+
+
+def test_enough_for_an_archive_is_not_kept_waiting() -> None:
+    """Only what does not make an archive waits for others."""
+    found = [candidate("a/1/1"), candidate("a/1/2"), candidate("a/2/1")]
+
+    ended, waiting = plan(found, limits(close_all=False, enough_members=2), NOW_NS)
+
+    assert isinstance(ended, Batch)
+    assert [b"a/1/1", b"a/1/2"] == keys(ended)
+    assert isinstance(waiting, Waiting)
+    assert 1 == waiting.members
+
+
 def test_partial_batch_waits_until_its_oldest_file_has_waited_long_enough() -> None:
     """What is not full stays where it is; age counts from the moment the file was finished."""
     found = [candidate("a/1", age_ns=5 * HOUR_NS), candidate("a/2")]
@@ -111,15 +137,16 @@ def test_shared_folder_is_whole_components() -> None:
     st.lists(st.tuples(st.sampled_from(["a", "b", "b/c", "d/e"]), st.integers(0, 5000)), max_size=40),
     st.integers(1600, 9000),
     st.integers(1, 7),
+    st.integers(1, 7),
     st.sampled_from(PackWithin),
 )
 @settings(max_examples=200)
 def test_plan_loses_nobody_and_exceeds_no_limit(
-    drops: list[tuple[str, int]], max_bytes: int, max_members: int, within: PackWithin
+    drops: list[tuple[str, int]], max_bytes: int, max_members: int, enough: int, within: PackWithin
 ) -> None:
     """Flattening a plan gives the candidates back, each once, in order within its group; only lone files are oversize."""
     found = [candidate(f"{folder}/{at:03}", size) for at, (folder, size) in enumerate(sorted(drops))]
-    planned = batches(found, limits(max_bytes=max_bytes, max_members=max_members, within=within))
+    planned = batches(found, limits(max_bytes=max_bytes, max_members=max_members, enough_members=enough, within=within))
 
     assert sorted(found, key=lambda one: one.key) == sorted(
         (one for batch in planned for one in batch.candidates), key=lambda one: one.key
