@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable
 from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
 from datetime import UTC
-from functools import cached_property
+from functools import cached_property, partial
 from sqlite3 import Connection
 
 from s3batch import __version__
@@ -33,7 +33,6 @@ from s3batch.pack.agent import Clocks, PackAgent
 from s3batch.pack.history import History
 from s3batch.pack.journal import PackJournal
 from s3batch.pack.names import Names
-from s3batch.pack.pipeline import CARRIERS
 from s3batch.pack.planner import Limits
 from s3batch.pack.spool import Spool
 from s3batch.pack.steps import Steps
@@ -189,7 +188,7 @@ class App(Wiring):
             listener=self.listener,
             stopping=self.stop,
             asked=self.stop.asked,
-            carriers=lambda: ThreadPoolExecutor(CARRIERS, thread_name_prefix="carrier"),
+            threads=partial(ThreadPoolExecutor, thread_name_prefix="carrier"),
         )
         return PackAgent(
             zone=self.zone,

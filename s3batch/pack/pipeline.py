@@ -1,7 +1,7 @@
 """Carry batches through: plan and reserve in one thread, build in worker processes, the remaining steps in a few carriers.
 
 The stages overlap because every batch goes its own way: while one is being uploaded the next is built and the one before
-released. Nothing is shared between batches but the spool's budget and the journal. What stops one batch (its bucket
+it released. Nothing is shared between batches but the spool's budget and the journal. What stops one batch (its bucket
 refuses, its upload breaks off) is noted in its row and parks its bucket for a while; the others go on. How many batches are
 under way is bounded, so memory and spool are.
 """
@@ -13,6 +13,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import BrokenExecutor, CancelledError, Future
+from functools import partial
 from types import MappingProxyType
 
 from s3batch.model import (
@@ -25,6 +26,7 @@ from s3batch.model import (
     StoredArchive,
 )
 from s3batch.pack.build import BuildJob, Built, Disturbed
+from s3batch.pack.carriers import Carriers
 from s3batch.pack.events import (
     ArchiveReleased,
     ArchiveReserved,
@@ -48,9 +50,6 @@ from s3sync.events import Event, StepFailed
 from s3sync.keys import display
 from s3sync.store.proof import Differs
 
-CARRIERS = 4
-"""Batches past the build at a time: one uploading, one in the catalogue and two releasing keep two cores and a line busy."""
-
 BUILDS_AHEAD = 3
 """Batches being built or about to be; each holds its candidates in memory."""
 
@@ -65,10 +64,8 @@ class Pipeline:
         self._tally = tally
         self._journal = yard.steps.journal
         self._spool = yard.steps.spool
-        self._carriers = yard.carriers()
+        self._carriers = Carriers(yard.threads)
         self._builds = threading.BoundedSemaphore(BUILDS_AHEAD)
-        self._under_way = 0
-        self._idle = threading.Condition()
         self._patience = Patience(self._spool, stopping=yard.stopping, asked=yard.asked)
         self._room = Room(yard, tally, self._patience)
 
@@ -87,29 +84,28 @@ class Pipeline:
 
     def resume(self, recorded: Recorded) -> None:
         """Go on with a batch of an earlier run or pass from where the journal says it is."""
-        self._begin()
         steps = self._yard.steps
         # A built batch resumes with its upload: what refuses that for good refuses this, and must not keep its room.
         step = "store" if recorded.state is State.SPOOLED else "resume"
-        self._carriers.submit(self._carry, recorded.reservation, step, lambda: next_phase(recorded, steps, self._yard.stopping))
+        begin = partial(next_phase, recorded, steps, self._yard.stopping)
+        self._carriers.advance(partial(self._carry, recorded.reservation, step, begin))
 
     def finish(self) -> None:
         """Wait until nothing is under way."""
-        with self._idle:
-            while not self._idle.wait_for(self._is_idle, LOOK_SECONDS):
-                self._patience()
-        self._carriers.shutdown()
+        while not self._carriers.wait(LOOK_SECONDS):
+            self._patience()
+        self._carriers.dismiss()
 
     def _launch(self, batch: Batch) -> None:
         """Reserve the batch and begin to build it; leave its files where no room will come free for it in this pass."""
         needed = needed_bytes(batch.planned_bytes, len(batch.candidates))
-        if not self._room.find(batch, needed, idle=self._is_idle):
+        if not self._room.find(batch, needed, idle=self._carriers.idle):
             return
         while not self._builds.acquire(timeout=LOOK_SECONDS):
             self._patience()
         reservation = self._journal.reserve(batch, self._yard.names)
         self._spool.take(reservation.id, needed)
-        self._begin()
+        self._carriers.begin()
         self._announce(batch, reservation)
         job = BuildJob(
             root=self._yard.root,
@@ -124,16 +120,13 @@ class Pipeline:
             future.set_exception(error)
         future.add_done_callback(lambda done: self._built(reservation, done))
 
-    def _is_idle(self) -> bool:
-        return self._under_way == 0
-
     def _built(self, reservation: Reservation, future: Future[Built]) -> None:
+        """Take over what a worker built, and have it carried on."""
         self._builds.release()
-        self._carriers.submit(self._receive, reservation, future)
-
-    def _receive(self, reservation: Reservation, future: Future[Built]) -> None:
-        """Take over what a worker built, and carry it on."""
-        self._carry(reservation, "build", lambda: self._spooled(reservation, future))
+        try:
+            self._carriers.advance(partial(self._carry, reservation, "build", partial(self._spooled, reservation, future)))
+        finally:
+            self._carriers.end()
 
     def _carry(self, reservation: Reservation, step: str, begin: Callable[[], Archive | None]) -> None:
         """Take a batch through the steps it has still before it; what stops it is noted and is nobody else's business."""
@@ -143,6 +136,9 @@ class Pipeline:
                 if self._yard.stopping():
                     self._tally.interrupted = True
                     return
+                if isinstance(archive, CataloguedArchive) and step != "release":
+                    self._carriers.release(partial(self._carry, reservation, "release", partial(_as_it_is, archive)))
+                    return
                 step = STEPS[type(archive)]
                 archive = self._advance(archive)
             self._yard.parked.succeeded(reservation.bucket)
@@ -150,8 +146,6 @@ class Pipeline:
             self._failed(reservation, step, failure)
         except Exception as error:  # noqa: BLE001 - one poisonous batch must not stop the others; told with its trace
             self._failed(reservation, step, _surprise(reservation, error))
-        finally:
-            self._end()
 
     def _spooled(self, reservation: Reservation, future: Future[Built]) -> SpooledArchive | None:
         """Journal what a worker built; None where no file held still."""
@@ -265,15 +259,6 @@ class Pipeline:
     def _tell(self, event: Event) -> None:
         self._yard.listener(event)
 
-    def _begin(self) -> None:
-        with self._idle:
-            self._under_way += 1
-
-    def _end(self) -> None:
-        with self._idle:
-            self._under_way -= 1
-            self._idle.notify_all()
-
 
 STEPS: Mapping[type, str] = MappingProxyType(
     {SpooledArchive: "store", StoredArchive: "manifest", ManifestedArchive: "catalogue", CataloguedArchive: "release"}
@@ -292,6 +277,11 @@ def _result(reservation: Reservation, future: Future[Built]) -> Built:
         ) from error
     except (BrokenExecutor, CancelledError) as error:
         raise Transient(subject, "its worker process ended early", "Leave it; the files join a later batch") from error
+
+
+def _as_it_is(archive: Archive) -> Archive:
+    """Return what goes on from where it is."""
+    return archive
 
 
 def _surprise(reservation: Reservation, error: Exception) -> Failure:

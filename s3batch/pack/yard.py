@@ -29,8 +29,8 @@ class Yard:
     """Whether to stop, asked by who works: a sign of life."""
     asked: Callable[[], bool]
     """The same, asked by who waits for others: none."""
-    carriers: Callable[[], Executor]
-    """Makes what carries batches through the steps after the build."""
+    threads: Callable[[int], Executor]
+    """Makes so many threads, to carry batches through the steps after the build."""
 
     def give_up(self, reservation: Reservation, why: str) -> None:
         """Abandon a batch and tell of it. Raises what the journal and the spool raise."""

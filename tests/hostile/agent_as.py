@@ -21,6 +21,7 @@ import psutil
 
 from s3batch import app
 from s3batch.cli import main
+from s3batch.pack import carriers
 from tests.doubles.workers import InLineWorkers
 
 AHEAD_NS = 10 * 10**9
@@ -48,7 +49,7 @@ def run_as(words: list[str]) -> int:
     """Warm up, become, run."""
     uid, gid, capabilities, *command = words
     vars(app)["Workers"] = InLineWorkers
-    vars(app)["CARRIERS"] = 1
+    vars(carriers)["CARRIERS"] = 1
     real_time_ns = time.time_ns
     time.time_ns = lambda: real_time_ns() + AHEAD_NS
     _warm_up()

@@ -154,7 +154,7 @@ def make(tmp_path: Path) -> Iterator[Make]:
             listener=events.append,
             stopping=lambda: stop[0],
             asked=lambda: stop[0],
-            carriers=InLineExecutor,
+            threads=lambda _: InLineExecutor(),
         )
 
         @contextmanager
