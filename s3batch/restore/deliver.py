@@ -2,16 +2,19 @@
 
 Names come from a catalogue and thus from strangers, and whoever may write in the destination can swap folders for links while
 we work. So a name is checked component by component, every folder on the way is opened by descriptor without following links
-(and made where it is missing), and the file is written beside its place under a name of ours, private while it grows, flushed,
-and renamed without replacing; `settle` makes the new names durable, with one flush a folder. What lies there already is left:
-the same bytes count as delivered, others are refused unless the request says overwrite. A file gets plain rights (0666 less the
-umask: no setuid, no execute), the archived mtime, and the owner who delivers.
+(and made where it is missing), and the file is written beside its place under a name of ours, private while it grows. `settle`
+flushes those that are ready, several at a time since a flush is mostly waiting, renames each without replacing, and makes the
+new names durable with one flush a folder. What lies there already is left: the same bytes count as delivered, others are
+refused unless the request says overwrite. A file gets plain rights (0666 less the umask: no setuid, no execute), the archived
+mtime, and the owner who delivers.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
@@ -23,6 +26,9 @@ from s3sync import keys
 from s3sync.dropzone.folders import open_listing
 from s3sync.dropzone.syscalls import rename_no_replace
 from s3sync.errors import Failure, Permanent
+
+FLUSHES = 8
+"""Files flushed at the same time; the disk takes them together."""
 
 _CANNOT_RENAME = {errno.EINVAL, errno.ENOSYS}
 
@@ -36,6 +42,8 @@ class IntoFolder:
         self._rights = 0o666 & ~umask
         self._overwrite = overwrite
         self._open: tuple[bytes, int] | None = None
+        self._ready: list[FileSink] = []
+        """Whole files beside their places."""
         self._unsettled: dict[bytes, int] = {}
         """Descriptors of folders with names that a power cut might take back."""
 
@@ -44,11 +52,23 @@ class IntoFolder:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._close()
+        while self._ready:
+            self._ready.pop().remove()
         while self._unsettled:
             os.close(self._unsettled.popitem()[1])
 
-    def settle(self) -> None:
-        """Make the names of all files put in place so far durable. Raises `Permanent`, `Transient`."""
+    def settle(self) -> Mapping[int, Failure]:
+        """Put into place, durably, what is ready; return what of it could not be, by the parts' numbers, and why.
+
+        Raises `Permanent`, `Transient` where it is unknown whether the new names would survive a power cut.
+        """
+        ready, self._ready = self._ready, []
+        flushed = _flushed(ready)
+        failures = {sink.part.id: failure for sink in ready if (failure := sink.settle(flushed[sink.part.id])) is not None}
+        self._flush_folders()
+        return failures
+
+    def _flush_folders(self) -> None:
         while self._unsettled:
             folder, fd = self._unsettled.popitem()
             try:
@@ -86,13 +106,17 @@ class IntoFolder:
         except OSError as error:
             raise self._sorted(part, error) from error
 
-    def put_in_place(self, part: Part, folder_fd: int, beside: bytes, name: bytes) -> str:
+    def take(self, sink: FileSink) -> str:
+        """Take over a file that is ready, and return where it will be."""
+        self._ready.append(sink)
+        return self._shown(sink.part)
+
+    def put_in_place(self, part: Part, folder_fd: int, beside: bytes, name: bytes) -> None:
         """Give a finished file its name: on behalf of its sink. Raises `FileExistsError`, `OSError`."""
         self._rename(folder_fd, beside, name)
         folder = part.place.rpartition(b"/")[0]
         if folder not in self._unsettled:
             self._unsettled[folder] = os.dup(folder_fd)
-        return self._shown(part)
 
     def _rename(self, folder_fd: int, beside: bytes, name: bytes) -> None:
         if self._overwrite:
@@ -143,15 +167,15 @@ class IntoFolder:
 
 
 class FileSink:
-    """One member on its way into a folder: a private file beside its place."""
+    """One member on its way into a folder: a private file beside its place, locked until it has its name."""
 
     def __init__(self, into: IntoFolder, part: Part, folder_fd: int, name: bytes) -> None:
         """Take over `folder_fd` and create the file. Raises `OSError`, `Transient`."""
         self._into = into
-        self._part = part
+        self.part = part
         self._folder_fd = folder_fd
         self._name = name
-        self._placed = False
+        self._ready = False
         self._beside = b".s3batch-%s-%d.part" % (part.request.encode(), part.id)
         try:
             self._fd = create(folder_fd, self._beside)
@@ -168,38 +192,73 @@ class FileSink:
             raise self._sorted(error) from error
 
     def finish(self) -> str:
-        """Flush it, set its rights and time, and give it its name; `settle` makes that durable too."""
-        part = self._part
+        """Set its rights and time, and leave the rest to `IntoFolder.settle`; return where it will be."""
+        part = self.part
         try:
             os.fchmod(self._fd, self._into.rights)
             os.utime(self._fd, ns=(part.mtime_ns, part.mtime_ns))
-            os.fsync(self._fd)
-            return self._in_place()
         except OSError as error:
             raise self._sorted(error) from error
+        self._ready = True
+        return self._into.take(self)
 
     def discard(self) -> None:
-        """Remove it where it has not become the member, and close everything."""
-        if self._fd < 0:
-            return
-        if not self._placed:
-            with suppress(FileNotFoundError):
-                os.unlink(self._beside, dir_fd=self._folder_fd)
-        os.close(self._fd)
-        os.close(self._folder_fd)
-        self._fd = -1
+        """Remove it where it is not ready."""
+        if not self._ready:
+            self.remove()
 
-    def _in_place(self) -> str:
+    def remove(self) -> None:
+        """Remove it, wherever it has got to short of its place."""
+        with suppress(OSError):  # another attempt removes it
+            os.unlink(self._beside, dir_fd=self._folder_fd)
+        self._close()
+
+    def flush(self) -> OSError | None:
+        """Write it to the disk; return why that failed."""
         try:
-            place = self._into.put_in_place(self._part, self._folder_fd, self._beside, self._name)
+            os.fsync(self._fd)
+        except OSError as error:
+            return error
+        return None
+
+    def settle(self, unflushed: OSError | None) -> Failure | None:
+        """Give the flushed file its name, which a flush of its folder makes durable; return why it cannot have it."""
+        try:
+            if unflushed is not None:
+                raise unflushed
+            self._put_in_place()
+        except Failure as failure:
+            self.remove()
+            return failure
+        except OSError as error:
+            self.remove()
+            return self._sorted(error)
+        self._close()
+        return None
+
+    def _put_in_place(self) -> None:
+        try:
+            self._into.put_in_place(self.part, self._folder_fd, self._beside, self._name)
         except FileExistsError:
             # It appeared since we looked; what it is decides, as it would have then.
-            present = self._into.existing(self._part)
-            if present is None:
+            if self._into.existing(self.part) is None:
                 raise
-            return present
-        self._placed = True
-        return place
+            os.unlink(self._beside, dir_fd=self._folder_fd)
+
+    def _close(self) -> None:
+        os.close(self._fd)
+        os.close(self._folder_fd)
 
     def _sorted(self, error: OSError) -> Failure:
-        return sorted_failure(keys.printable(keys.display(self._part.place)), error)
+        return sorted_failure(keys.printable(keys.display(self.part.place)), error)
+
+
+def _flushed(ready: Sequence[FileSink]) -> Mapping[int, OSError | None]:
+    """Flush files, and return for each, by its part's number, why that failed."""
+    outcomes: list[OSError | None] = []
+    if len(ready) > 1:
+        with suppress(RuntimeError), ThreadPoolExecutor(FLUSHES, thread_name_prefix="flush") as threads:
+            outcomes = list(threads.map(FileSink.flush, ready))
+    # One alone, or "can't start new thread": flushing twice does no harm.
+    outcomes = outcomes or [sink.flush() for sink in ready]
+    return {sink.part.id: outcome for sink, outcome in zip(ready, outcomes, strict=True)}

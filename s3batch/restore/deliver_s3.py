@@ -10,7 +10,7 @@ upload id is journalled, so that a broken-off upload is resumed or cleared away 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -19,7 +19,7 @@ from s3batch.restore.destination import Prefix, object_key
 from s3batch.restore.local_files import sorted_failure
 from s3batch.restore.requests import Part
 from s3batch.restore.thaw import Thaw
-from s3sync.errors import Permanent, Transient
+from s3sync.errors import Failure, Permanent, Transient
 from s3sync.store.checksum import Crc64Nvme
 from s3sync.store.contract import AlreadyThere, Denied, ObjectRef, Payload, Rejected, StorageClass, UploadLog
 from s3sync.store.proof import BATCH_MARK
@@ -50,8 +50,9 @@ class IntoPrefix:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Nothing is kept open between parts."""
 
-    def settle(self) -> None:
-        """Nothing is left to do: what S3 confirmed stays."""
+    def settle(self) -> Mapping[int, Failure]:
+        """Return that nothing is left to do: what S3 confirmed stays."""
+        return {}
 
     def existing(self, part: Part) -> str | None:
         """Return None: the put itself says what is there, and a request for each member would cost as much as fetching it.

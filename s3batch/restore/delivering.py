@@ -7,7 +7,7 @@ some dozens at a time: a crash repeats at most those, and what lies in its place
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -37,7 +37,9 @@ MOST_ATTEMPTS = 50
 MOST_REFUSED_READS = 500
 """Reads refused as frozen while HEAD says readable; at five minutes apart, most of two days."""
 _IN_A_ROW = 3
-_JOURNAL_AFTER = 64
+_JOURNAL_AFTER = 32
+"""Parts. Each of a folder's is an open file until then."""
+_JOURNAL_AFTER_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +64,8 @@ class Into(Protocol):
     def open(self, part: Part) -> Sink:
         """Begin to write a part. Raises `Failure`."""
 
-    def settle(self) -> None:
-        """Make durable what was put in place so far. Raises `Failure`."""
+    def settle(self) -> Mapping[int, Failure]:
+        """Put into place, durably, what was finished; return why some parts, by number, could not be. Raises `Failure`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,9 +203,10 @@ class _Round:
         self._means = means
         self._request = request
         self._settled: set[int] = set()
-        self._delivered: dict[int, str] = {}
+        self._delivered: dict[int, tuple[Part, str]] = {}
+        self._delivered_bytes = 0
         self._in_a_row = 0
-        self._settle: Callable[[], None] = lambda: None
+        self._settle: Callable[[], Mapping[int, Failure]] = dict
 
     @contextmanager
     def journalled(self, into: Into) -> Iterator[None]:
@@ -272,24 +275,33 @@ class _Round:
 
     def journal(self) -> None:
         """Make what was delivered durable, there and here; where less moved here, somebody cancelled or was quicker."""
-        places, self._delivered = self._delivered, {}
-        if not places:
+        delivered, self._delivered, self._delivered_bytes = self._delivered, {}, 0
+        if not delivered:
             return
         try:
-            self._settle()
+            failures = self._settle()
         except Failure as failure:
             # Whether the names would survive a power cut is unknown: the next round finds the bytes, or delivers them again.
-            self._postpone(list(places), failure, until=self._means.clock() + self._means.pace.interval, attempt=True)
+            self._postpone(list(delivered), failure, until=self._means.clock() + self._means.pace.interval, attempt=True)
             return
+        places = {number: place for number, (_, place) in delivered.items() if number not in failures}
         moved = self._requests.delivered(places)
         self.overtaken |= moved < len(places)
         self.tally += Tally(delivered=moved)
+        for number, (part, place) in delivered.items():
+            if number in failures:
+                self.take(Outcome(part, failure=failures[number]))
+            else:
+                self._tell_delivered(part, place)
 
     def _deliver(self, part: Part, place: str) -> None:
-        self._delivered[part.id] = place
-        self._listener(MemberDelivered(request=part.request, bucket=part.bucket, key=part.key, bytes=part.size, place=place))
-        if len(self._delivered) >= _JOURNAL_AFTER:
+        self._delivered[part.id] = part, place
+        self._delivered_bytes += part.size
+        if len(self._delivered) >= _JOURNAL_AFTER or self._delivered_bytes >= _JOURNAL_AFTER_BYTES:
             self.journal()
+
+    def _tell_delivered(self, part: Part, place: str) -> None:
+        self._listener(MemberDelivered(request=part.request, bucket=part.bucket, key=part.key, bytes=part.size, place=place))
 
     def _postpone(self, ids: Sequence[int], failure: Failure, *, until: datetime, attempt: bool) -> None:
         self._requests.postponed(ids, failure, until=until, attempt=attempt)

@@ -24,7 +24,7 @@ FEW = 10
 
 @contextmanager
 def archived(base: Path, scale: float) -> Iterator[tuple[Place, str]]:
-    """Archive 100,000 x `scale` small files into a real S3 server; yield the place and the archive's key."""
+    """Archive 100,000 x `scale` files of one folder into a real S3 server; yield the place and the archive's key."""
     (base / "s3").mkdir()
     with running(PART.get(cache_folder(os.environ)), base / "s3") as server:
         client = server.client()
@@ -32,7 +32,7 @@ def archived(base: Path, scale: float) -> Iterator[tuple[Place, str]]:
         place = Place(base / "zone", base / "state", server.endpoint)
         environment = _environment(place)
         place.state.mkdir()
-        make("small", place.zone / BUCKET, scale)
+        make("flat", place.zone / BUCKET, scale)
         time.sleep(QUIET_SECONDS + 0.2)
         subprocess.run(
             [sys.executable, "-m", "s3batch", "run", "--once"], env=environment, check=True, stdout=subprocess.DEVNULL
@@ -58,7 +58,7 @@ def programs(place: Place, archive: str, scale: float, *, few: bool) -> dict[str
 
 
 def _paths(scale: float) -> Iterator[str]:
-    return (path for path, _ in SETS["small"][1](scale))
+    return (path for path, _ in SETS["flat"][1](scale))
 
 
 def _into(out: Path, command: list[str], place: Place) -> Turn:

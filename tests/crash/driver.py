@@ -22,6 +22,7 @@ from typing import Any
 
 from s3batch import __version__, app
 from s3batch.catalogue import rebuild
+from s3batch.restore import deliver
 from s3sync import wiring
 from s3sync.dropzone import slots, syscalls
 from s3sync.statedb import StateDb
@@ -76,7 +77,7 @@ def one_thread() -> None:
     set_ahead()
     vars(app)["__version__"] = os.environ.get("CRASH_VERSION", __version__)
     vars(app)["Workers"] = InLineWorkers
-    for module in (app, rebuild, multipart):
+    for module in (app, rebuild, multipart, deliver):
         vars(module)["ThreadPoolExecutor"] = InLineExecutor
     if "CRASH_NO_FSYNC" in os.environ:
         vars(os)["fsync"] = lambda _fd: None

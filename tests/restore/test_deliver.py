@@ -5,6 +5,7 @@ import hashlib
 import os
 import stat
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -73,9 +74,17 @@ def put(into: IntoFolder, place: bytes, content: bytes = b"content") -> str:
     sink = into.open(part)
     try:
         sink.write(memoryview(content))
-        return sink.finish()
+        shown = sink.finish()
     finally:
         sink.discard()
+    settle(into)
+    return shown
+
+
+def settle(into: IntoFolder) -> None:
+    """Put into place what is ready; raise why one of it could not be."""
+    for failure in into.settle().values():
+        raise failure
 
 
 def test_member_lies_below_bucket_and_key(into: IntoFolder, out: Path) -> None:
@@ -238,9 +247,10 @@ def test_file_that_appears_meanwhile_is_not_replaced(into: IntoFolder, out: Path
     sink.write(memoryview(b"content"))
     (out / "bucket" / "key").write_bytes(b"theirs")
 
-    with pytest.raises(Permanent, match="other content"):
-        sink.finish()
+    sink.finish()
     sink.discard()
+    with pytest.raises(Permanent, match="other content"):
+        settle(into)
 
     assert_tree(out, {"bucket/key": "theirs"})
 
@@ -253,8 +263,83 @@ def test_equal_file_that_appears_meanwhile_is_the_delivery(into: IntoFolder, out
 
     assert str(out / "bucket/key") == sink.finish()
     sink.discard()
+    settle(into)
 
     assert_tree(out, {"bucket/key": "content"})
+
+
+def ready(into: IntoFolder, number: int, content: bytes = b"content") -> None:
+    """Have `bucket/<number>` ready, and not in its place yet."""
+    sink = into.open(part_at(b"bucket/%d" % number, content, number=number))
+    sink.write(memoryview(content))
+    sink.finish()
+    sink.discard()
+
+
+def test_one_that_cannot_be_placed_holds_back_no_other(into: IntoFolder, out: Path) -> None:
+    """Those that are ready together are placed one by one, and each failure names its part."""
+    for number in range(5):
+        ready(into, number)
+    (out / "bucket/3").write_bytes(b"theirs")
+
+    failures = into.settle()
+
+    assert {3} == failures.keys()
+    assert "other content" in str(failures[3])
+    assert_tree(out, {f"bucket/{number}": "theirs" if number == 3 else "content" for number in range(5)})
+
+
+def test_nothing_has_its_name_before_it_is_on_the_disk(into: IntoFolder, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file whose flush fails gets none; those beside it were flushed before the first rename."""
+    flushed: list[int] = []
+    real = os.fsync
+
+    def one_fails(fd: int) -> None:
+        inode = os.fstat(fd).st_ino
+        assert not {name for name in os.listdir(out / "bucket") if name.isdigit()} or os.path.isdir(f"/proc/self/fd/{fd}")
+        if inode == failing:
+            raise OSError(5, "Input/output error")
+        flushed.append(inode)
+        real(fd)
+
+    for number in range(4):
+        ready(into, number)
+    failing = os.stat(out / "bucket/.s3batch-r1-2.part").st_ino
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", one_fails)
+        failures = into.settle()
+
+    assert {2} == failures.keys()
+    assert_tree(out, {f"bucket/{number}": "content" for number in (0, 1, 3)})
+    assert {os.stat(out / f"bucket/{number}").st_ino for number in (0, 1, 3)} <= set(flushed)
+
+
+def test_files_are_flushed_also_where_no_thread_can_be_started(
+    into: IntoFolder, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It only takes longer."""
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    for number in range(3):
+        ready(into, number)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        assert {} == into.settle()
+
+    assert_tree(out, {f"bucket/{number}": "content" for number in range(3)})
+
+
+def test_what_was_ready_and_never_settled_is_removed(out: Path) -> None:
+    """An interrupted round leaves nothing beside the places."""
+    before = len(os.listdir("/proc/self/fd"))
+    with IntoFolder(Folder(os.fsencode(out)), umask=0o027, overwrite=False) as into:
+        for number in range(3):
+            ready(into, number)
+
+    assert [] == os.listdir(out / "bucket")
+    assert before == len(os.listdir("/proc/self/fd"))
 
 
 @pytest.mark.parametrize(("first", "second"), [(b"bucket/a", b"bucket/a/b"), (b"bucket/a/b", b"bucket/a")])
@@ -334,9 +419,10 @@ def test_filesystem_without_the_rename(into: IntoFolder, out: Path, monkeypatch:
     sink = into.open(part_at(b"bucket/other", number=2))
     sink.write(memoryview(b"content"))
     (out / "bucket" / "other").write_bytes(b"theirs")
-    with pytest.raises(Permanent):
-        sink.finish()
+    sink.finish()
     sink.discard()
+    with pytest.raises(Permanent):
+        settle(into)
     assert_tree(out, {"bucket/key": "content", "bucket/other": "theirs"})
 
 

@@ -477,7 +477,7 @@ def test_name_that_may_not_last_is_not_journalled(house: House, monkeypatch: pyt
     engine = house.engine()
     request = house.ask(engine, house.archive(MEMBERS, storage_class=StorageClass.STANDARD))
     with monkeypatch.context() as patched:
-        patched.setattr("s3batch.restore.deliver.IntoFolder.settle", _cannot_settle)
+        patched.setattr("s3batch.restore.deliver.IntoFolder._flush_folders", _cannot_settle)
         assert State.THAWED is house.work(engine, request).state
     reads = house.store.calls["read"]
 
