@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from types import TracebackType
@@ -44,8 +44,8 @@ class IntoFolder:
         self._open: tuple[bytes, int] | None = None
         self._ready: list[FileSink] = []
         """Whole files beside their places."""
-        self._unsettled: dict[bytes, int] = {}
-        """Descriptors of folders with names that a power cut might take back."""
+        self._folders: dict[bytes, int] = {}
+        """Descriptors of the folders that what is ready lies in, for flushing the names it gets."""
 
     def __enter__(self) -> Self:
         return self
@@ -54,8 +54,8 @@ class IntoFolder:
         self._close()
         while self._ready:
             self._ready.pop().remove()
-        while self._unsettled:
-            os.close(self._unsettled.popitem()[1])
+        while self._folders:
+            os.close(self._folders.popitem()[1])
 
     def settle(self) -> Mapping[int, Failure]:
         """Put into place, durably, what is ready; return what of it could not be, by the parts' numbers, and why.
@@ -65,14 +65,16 @@ class IntoFolder:
         ready, self._ready = self._ready, []
         flushed = _flushed(ready)
         failures = {sink.part.id: failure for sink in ready if (failure := sink.settle(flushed[sink.part.id])) is not None}
-        self._flush_folders()
+        self._flush_folders({sink.folder for sink in ready if sink.part.id not in failures})
         return failures
 
-    def _flush_folders(self) -> None:
-        while self._unsettled:
-            folder, fd = self._unsettled.popitem()
+    def _flush_folders(self, renamed_in: Set[bytes]) -> None:
+        """Flush the folders with new names, and let go of all."""
+        while self._folders:
+            folder, fd = self._folders.popitem()
             try:
-                os.fsync(fd)
+                if folder in renamed_in:
+                    os.fsync(fd)
             except OSError as error:
                 raise sorted_failure(keys.printable(keys.display(folder)), error) from error
             finally:
@@ -101,8 +103,7 @@ class IntoFolder:
         """Begin to write a part beside its place. Raises `Permanent`, `Transient`."""
         *folders, name = components(part.place)
         try:
-            parent_fd = self._parent(b"/".join(folders), make=True)
-            return FileSink(self, part, open_listing(parent_fd), name)
+            return FileSink(self, part, self._listing(b"/".join(folders)), name)
         except OSError as error:
             raise self._sorted(part, error) from error
 
@@ -111,14 +112,8 @@ class IntoFolder:
         self._ready.append(sink)
         return self._shown(sink.part)
 
-    def put_in_place(self, part: Part, folder_fd: int, beside: bytes, name: bytes) -> None:
+    def rename(self, folder_fd: int, beside: bytes, name: bytes) -> None:
         """Give a finished file its name: on behalf of its sink. Raises `FileExistsError`, `OSError`."""
-        self._rename(folder_fd, beside, name)
-        folder = part.place.rpartition(b"/")[0]
-        if folder not in self._unsettled:
-            self._unsettled[folder] = os.dup(folder_fd)
-
-    def _rename(self, folder_fd: int, beside: bytes, name: bytes) -> None:
         if self._overwrite:
             os.rename(beside, name, src_dir_fd=folder_fd, dst_dir_fd=folder_fd)
             return
@@ -138,6 +133,15 @@ class IntoFolder:
 
     def _shown(self, part: Part) -> str:
         return keys.display(os.path.join(self._folder.path, part.place))
+
+    def _listing(self, folder: bytes) -> int:
+        """Return a descriptor of `folder` that can be flushed; it stays open while a file in it is ready."""
+        if folder not in self._folders:
+            wanted = {sink.folder for sink in self._ready}
+            for unused in self._folders.keys() - wanted:
+                os.close(self._folders.pop(unused))
+            self._folders[folder] = open_listing(self._parent(folder, make=True))
+        return self._folders[folder]
 
     def _parent(self, relative: bytes, *, make: bool) -> int:
         """Return a descriptor of the folder `relative` below the destination, kept open until another is asked for."""
@@ -170,18 +174,19 @@ class FileSink:
     """One member on its way into a folder: a private file beside its place, locked until it has its name."""
 
     def __init__(self, into: IntoFolder, part: Part, folder_fd: int, name: bytes) -> None:
-        """Take over `folder_fd` and create the file. Raises `OSError`, `Transient`."""
+        """Create the file in the open folder `folder_fd`, which stays the caller's. Raises `OSError`, `Transient`."""
         self._into = into
         self.part = part
         self._folder_fd = folder_fd
         self._name = name
         self._ready = False
         self._beside = b".s3batch-%s-%d.part" % (part.request.encode(), part.id)
-        try:
-            self._fd = create(folder_fd, self._beside)
-        except BaseException:
-            os.close(folder_fd)
-            raise
+        self._fd = create(folder_fd, self._beside)
+
+    @property
+    def folder(self) -> bytes:
+        """Where it will lie below the destination."""
+        return self.part.place.rpartition(b"/")[0]
 
     def write(self, block: memoryview, /) -> None:
         """Append `block`."""
@@ -211,7 +216,7 @@ class FileSink:
         """Remove it, wherever it has got to short of its place."""
         with suppress(OSError):  # another attempt removes it
             os.unlink(self._beside, dir_fd=self._folder_fd)
-        self._close()
+        os.close(self._fd)
 
     def flush(self) -> OSError | None:
         """Write it to the disk; return why that failed."""
@@ -233,21 +238,17 @@ class FileSink:
         except OSError as error:
             self.remove()
             return self._sorted(error)
-        self._close()
+        os.close(self._fd)
         return None
 
     def _put_in_place(self) -> None:
         try:
-            self._into.put_in_place(self.part, self._folder_fd, self._beside, self._name)
+            self._into.rename(self._folder_fd, self._beside, self._name)
         except FileExistsError:
             # It appeared since we looked; what it is decides, as it would have then.
             if self._into.existing(self.part) is None:
                 raise
             os.unlink(self._beside, dir_fd=self._folder_fd)
-
-    def _close(self) -> None:
-        os.close(self._fd)
-        os.close(self._folder_fd)
 
     def _sorted(self, error: OSError) -> Failure:
         return sorted_failure(keys.printable(keys.display(self.part.place)), error)

@@ -8,6 +8,7 @@ does and without work for the processor; several at a time wait together. Elsewh
 from __future__ import annotations
 
 import os
+import resource
 import threading
 from contextlib import suppress
 from queue import Queue
@@ -20,11 +21,18 @@ LOT = 32
 THREADS = 4
 """How many files one process waits for at the same time; twice as many took a tenth less time."""
 
+MOST_OPEN = LOT * (2 * THREADS + 1)
+"""Descriptors that may wait at a time: a lot each thread has, as many that wait for one, and the one that grows."""
+
+ROOMY = MOST_OPEN + 200
+"""Who may have fewer descriptors than this needs them for other things."""
+
 
 class Closer:
     """Closes descriptors on read-only files. As a context: all are closed when it ends. One thread hands them in."""
 
     def __init__(self) -> None:
+        self._roomy = resource.getrlimit(resource.RLIMIT_NOFILE)[0] >= ROOMY
         self._lot: list[int] = []
         self._lots: Queue[list[int] | None] = Queue(maxsize=THREADS)
         """Bounded, as descriptors are."""
@@ -33,12 +41,13 @@ class Closer:
     def close(self, fd: int) -> None:
         """Close `fd`, now or soon. Never raises `OSError`."""
         self._lot.append(fd)
-        if len(self._lot) == LOT:
-            lot, self._lot = self._lot, []
-            if self._threads or self._start():
-                self._lots.put(lot)
-            else:
-                _close_all(lot)
+        if len(self._lot) < LOT and self._roomy:
+            return
+        lot, self._lot = self._lot, []
+        if self._roomy and (self._threads or self._start()):
+            self._lots.put(lot)
+        else:
+            _close_all(lot)
 
     def __enter__(self) -> Self:
         return self

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import resource
 import threading
 from pathlib import Path
 
 import pytest
 
 from s3sync.dropzone import closing
-from s3sync.dropzone.closing import LOT, THREADS, Closer
+from s3sync.dropzone.closing import LOT, MOST_OPEN, THREADS, Closer
 
 
 def _opened(path: Path) -> int:
@@ -34,7 +35,6 @@ def test_everything_is_closed_when_it_ends(tmp_path: Path, files: int) -> None:
 
 def test_what_waits_to_be_closed_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A disk that takes its time must not use up the descriptors a process may have."""
-    bound = LOT * (2 * THREADS + 1)
     disk = threading.Event()
     close_all = closing._close_all
 
@@ -47,13 +47,23 @@ def test_what_waits_to_be_closed_is_bounded(tmp_path: Path, monkeypatch: pytest.
     relief = threading.Timer(0.3, disk.set)
     relief.start()
     with Closer() as closer:
-        for _ in range(bound * 3):
+        for _ in range(MOST_OPEN * 3):
             closer.close(_opened(tmp_path / "file"))
             if not disk.is_set():
                 most = _open_now() - before
     relief.join()
-    assert 0 < most <= bound
+    assert 0 < most <= MOST_OPEN
     assert _open_now() == before
+
+
+def test_where_descriptors_are_few_none_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """64 are enough for an agent, and none of them must lie about."""
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (64, 64))
+    before = _open_now()
+    with Closer() as closer:
+        for _ in range(LOT * 2):
+            closer.close(_opened(tmp_path / "file"))
+            assert _open_now() == before
 
 
 @pytest.mark.parametrize("threads", [0, 2])

@@ -342,6 +342,17 @@ def test_what_was_ready_and_never_settled_is_removed(out: Path) -> None:
     assert before == len(os.listdir("/proc/self/fd"))
 
 
+def test_descriptors_are_those_of_what_is_ready(into: IntoFolder) -> None:
+    """However many members in folders of their own are not what they should be, and are discarded."""
+    before = len(os.listdir("/proc/self/fd"))
+    for number in range(50):
+        into.open(part_at(b"bucket/%d/key" % number, number=number)).discard()
+    ready(into, 1)
+
+    folder_walked, folder_listed, file = 1, 1, 1
+    assert before + folder_walked + folder_listed + file == len(os.listdir("/proc/self/fd"))
+
+
 @pytest.mark.parametrize(("first", "second"), [(b"bucket/a", b"bucket/a/b"), (b"bucket/a/b", b"bucket/a")])
 def test_file_and_folder_of_one_name(over: IntoFolder, out: Path, first: bytes, second: bytes) -> None:
     """`a` and `a/b` are both keys and not both paths: the first lies there, the second is refused, also when overwriting."""

@@ -872,7 +872,7 @@ def _full(_: int) -> None:
     raise OSError(28, "No space left on device")
 
 
-def _cannot_settle(_: object) -> None:
+def _cannot_settle(*_: object) -> None:
     raise Transient("folder", "cannot be flushed")
 
 
