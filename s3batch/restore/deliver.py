@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from types import TracebackType
@@ -68,7 +69,7 @@ class IntoFolder:
         self._flush_folders({sink.folder for sink in ready if sink.part.id not in failures})
         return failures
 
-    def _flush_folders(self, renamed_in: Set[bytes]) -> None:
+    def _flush_folders(self, renamed_in: AbstractSet[bytes]) -> None:
         """Flush the folders with new names, and let go of all."""
         while self._folders:
             folder, fd = self._folders.popitem()
