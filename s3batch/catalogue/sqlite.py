@@ -75,7 +75,12 @@ class SqliteCatalogue:
     @classmethod
     def open(cls, path: Path) -> SqliteCatalogue:
         """Open the catalogue at `path`, making an empty one where there is none. Raises what `StateDb` raises."""
-        return cls(StateDb.open(path))
+        db = StateDb.open(path)
+        try:
+            return cls(db)
+        except BaseException:
+            db.close()
+            raise
 
     def close(self) -> None:
         """Close the file."""

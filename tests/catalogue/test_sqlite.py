@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from contextlib import closing
@@ -12,7 +13,9 @@ from hypothesis import strategies as st
 
 from s3batch.catalogue.contract import Catalogue, Query
 from s3batch.catalogue.sqlite import SqliteCatalogue
-from s3sync.errors import Permanent
+from s3batch.catalogue.sqlite_schema import ROOM, STEPS
+from s3sync.errors import Permanent, Preflight
+from s3sync.statedb import StateDb
 from tests.catalogue.examples import add, contents, found, listed, members, opened, pages, record
 
 
@@ -41,6 +44,18 @@ def test_full_text_gathers_an_archive_before_it_writes(catalogue: SqliteCatalogu
         (segments,) = db.execute("SELECT count(DISTINCT segid) FROM names_idx").fetchone()
 
     assert 1 == segments
+
+
+def test_a_catalogue_that_is_refused_is_closed(tmp_path: Path) -> None:
+    """The file of a newer program is not left open: SQLite's log goes with the last who had it open."""
+    with StateDb.open(tmp_path / "catalogue.db") as newer:
+        newer.migrate(ROOM, [*STEPS, "CREATE TABLE later (x INTEGER) STRICT;"])
+
+    with pytest.raises(Preflight, match="knows versions up to") as refused:
+        SqliteCatalogue.open(tmp_path / "catalogue.db")
+
+    assert ["catalogue.db"] == os.listdir(tmp_path)
+    assert refused.value.subject == str(tmp_path / "catalogue.db")
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
