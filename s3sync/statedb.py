@@ -51,10 +51,10 @@ _UNUSABLE = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PE
 class StateDb:
     """One state database, open."""
 
-    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+    def __init__(self, path: Path, file: os.stat_result, connection: sqlite3.Connection) -> None:
         """Use `StateDb.open`."""
         self.path = path
-        self._file = os.lstat(path)
+        self._file = file
         self._connection = connection
         self._lock = threading.RLock()
 
@@ -67,13 +67,14 @@ class StateDb:
         """
         try:
             _make_if_missing(path)
-            _refuse_unless_regular(path)
+            # Looked at before SQLite opens it: whatever takes the name from here on is another file, and takes no writes.
+            file = _regular_file(path)
         except OSError as error:
             raise Preflight(
                 str(path), f"cannot be opened: {error.strerror}", "Check the state folder and its rights"
             ) from error
         with _sorted_failures(path):
-            return cls(path, _connect(path))
+            return cls(path, file, _connect(path))
 
     def migrate(self, room: str, steps: Sequence[str]) -> None:
         """Apply those of the room's `steps` (SQL scripts, in order) that this file lacks, all of them or none.
@@ -192,9 +193,11 @@ def _sync_folder(path: Path) -> None:
         os.close(folder)
 
 
-def _refuse_unless_regular(path: Path) -> None:
-    if not stat.S_ISREG(os.lstat(path).st_mode):
+def _regular_file(path: Path) -> os.stat_result:
+    file = os.lstat(path)
+    if not stat.S_ISREG(file.st_mode):
         raise Preflight(str(path), "is not a regular file", "Move it away, or name another state folder")
+    return file
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 import signal
 import sqlite3
 import threading
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from s3sync import statedb
 from s3sync.errors import Permanent, Preflight, Transient
 from s3sync.statedb import StateDb
 
@@ -223,6 +225,23 @@ def test_a_database_busy_for_too_long_is_transient(path: Path, db: StateDb, monk
 
     with db.write(), StateDb.open(path) as other, pytest.raises(Transient, match="cannot be used now"), other.write():
         pass
+
+
+def test_a_file_replaced_while_it_is_opened_takes_no_writes(path: Path, db: StateDb, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where another file takes the name just after SQLite has opened the first, the first write is refused."""
+    db.close()
+
+    def connect_then_replace(path: Path) -> sqlite3.Connection:
+        connection = connect(path)
+        shutil.copy(path, path.with_name("other"))
+        os.replace(path.with_name("other"), path)
+        return connection
+
+    connect = statedb._connect
+    monkeypatch.setattr(statedb, "_connect", connect_then_replace)
+
+    with StateDb.open(path) as late, pytest.raises(Preflight, match="was removed or replaced"):
+        write(late, "lost")
 
 
 @pytest.mark.parametrize("kind", ["symlink", "folder", "fifo"])
