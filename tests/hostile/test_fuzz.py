@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import tomllib
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from s3batch.settings import Settings
 from s3sync import keys
 from s3sync.errors import Failure, Permanent, Usage
 from s3sync.output import table
-from tests.catalogue.examples import members, record
+from tests.catalogue.examples import members, opened, record
 
 bounded = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -169,11 +170,11 @@ def test_inventories_write_a_space_as_plus(tmp_path: Path, key: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def catalogue(tmp_path_factory: pytest.TempPathFactory) -> SqliteCatalogue:
+def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqliteCatalogue]:
     """Return a catalogue with two members."""
-    made = SqliteCatalogue.open(tmp_path_factory.mktemp("fuzz") / "catalogue.db")
-    made.add(RECORD, INSIDE)
-    return made
+    with opened(tmp_path_factory.mktemp("fuzz")) as made:
+        made.add(RECORD, INSIDE)
+        yield made
 
 
 @bounded

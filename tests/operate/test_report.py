@@ -6,6 +6,7 @@ import argparse
 import csv
 import io
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -21,7 +22,7 @@ from s3batch.restore.cost import US_EAST_1
 from s3sync.errors import Exit, Usage
 from s3sync.output import Output
 from s3sync.store.contract import ObjectRef, StorageClass
-from tests.catalogue.examples import members, record
+from tests.catalogue.examples import members, opened, record
 
 MIB = 1 << 20
 FULL = Full(max_bytes=1024 * MIB, max_members=1000, part_size=64 * MIB)
@@ -101,12 +102,12 @@ def answer(catalogue: SqliteCatalogue, *words: str, as_json: bool = False) -> tu
 
 
 @pytest.fixture
-def catalogue(tmp_path: Path) -> SqliteCatalogue:
+def catalogue(tmp_path: Path) -> Iterator[SqliteCatalogue]:
     """A catalogue with an archive in March and one in April 2026."""
-    made = SqliteCatalogue.open(tmp_path / "catalogue.db")
-    made.add(record("march", 2, size=4 * MIB), members("in/a", "in/b"))
-    made.add(record("april", 1, day=31, size=4 * MIB), members("in/a", content="new"))
-    return made
+    with opened(tmp_path) as made:
+        made.add(record("march", 2, size=4 * MIB), members("in/a", "in/b"))
+        made.add(record("april", 1, day=31, size=4 * MIB), members("in/a", content="new"))
+        yield made
 
 
 def test_the_command_counts_the_month_alone(catalogue: SqliteCatalogue) -> None:
