@@ -40,8 +40,7 @@ FOLDER = FolderFacts(
 
 def _stat(mode: int, uid: int, size: int, ctime_ns: int) -> os.stat_result:
     ten = (mode, 7, 3, 1, uid, uid, size, 0, 0, ctime_ns // 10**9)
-    names = {"st_atime_ns": 0, "st_mtime_ns": 0, "st_ctime_ns": ctime_ns}
-    return os.stat_result((*ten, 0.0, 0.0, ctime_ns / 1e9, 0, 0, ctime_ns), names)
+    return os.stat_result((*ten, 0.0, 0.0, ctime_ns / 1e9, 0, 0, ctime_ns))
 
 
 def _file(
