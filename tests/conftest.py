@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
+from hypothesis import settings
 
 from tests.doubles.moto_server import _moto_running, moto
 from tests.live.opensearch import _opensearch3_running, _opensearch_running, opensearch, opensearch3
@@ -33,6 +34,10 @@ __all__ = [
     "versitygw",
     "vsftpd",
 ]
+
+# Hypothesis allows an example 200 ms, which says more of the machine than of us; a test that hangs has pytest's own limit.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 pytest_plugins = ("tests.crash.report", "tests.deploy.plugin", "tests.faults.table", "tests.live.plugin")
 

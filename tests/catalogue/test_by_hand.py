@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from s3batch.catalogue import by_hand
@@ -22,7 +22,6 @@ def bash(line: str, folder: Path | None = None) -> bytes:
     return subprocess.run(["bash", "-ec", line], check=True, capture_output=True, cwd=folder).stdout
 
 
-@settings(deadline=None)
 @given(st.lists(NAMES, min_size=25, max_size=25))
 def test_quoting(names: list[bytes]) -> None:
     """Bash reads a quoted name as exactly its bytes, and the line itself holds nothing a terminal acts on."""

@@ -93,7 +93,7 @@ def test_two_batches_under_one_key(catalogue: SqliteCatalogue) -> None:
         catalogue.add(replace(archive, batch="two"), members("a"))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     days=st.permutations(range(6)),
     limit=st.integers(1, 5),
@@ -143,7 +143,7 @@ def test_cursor_outlives_a_rebuild(tmp_path: Path) -> None:
         assert [b"2.txt", b"1.csv", b"1.txt", b"0.csv", b"0.txt"] == [entry.member.key for entry in rest.entries]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     keys=st.lists(st.binary(min_size=1, max_size=6).filter(lambda key: b"\0" not in key), min_size=1, max_size=30, unique=True),
     prefix=st.binary(max_size=2).filter(lambda key: b"\0" not in key),

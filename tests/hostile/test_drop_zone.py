@@ -266,7 +266,7 @@ PLANS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(plan=PLANS)
 @example(plan=[("folder becomes a link", "a/file", "open", 1), ("append", "a/file", "open", 2)])
 @example(plan=[("replace by a link", "a/file", "open", 1), ("truncate", "a/file", "open", 3)])

@@ -29,7 +29,7 @@ from s3sync.errors import Failure, Permanent, Usage
 from s3sync.output import table
 from tests.catalogue.examples import members, opened, record
 
-bounded = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+bounded = settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),

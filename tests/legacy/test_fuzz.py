@@ -18,7 +18,7 @@ from tests.doubles.clock import FakeClock
 from tests.doubles.memory_store import MemoryStore
 from tests.legacy.test_tarscan import END, forged, tar
 
-bounded = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+bounded = settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 UUID = "0f4e1d9c-1111-4111-8111-111111111111"
 ADDRESS = "https://s3.console.aws.amazon.com/s3/object/bucket/"

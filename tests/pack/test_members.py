@@ -57,7 +57,7 @@ def written(folder: Path, members: list[SpooledMember]) -> Path:
 
 
 @given(st.lists(spooled_members(), max_size=8))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_list_comes_back_as_it_was_written(tmp_path_factory: pytest.TempPathFactory, members: list[SpooledMember]) -> None:
     """Any names, numbers and owners survive."""
     path = written(tmp_path_factory.mktemp("list"), members)

@@ -205,7 +205,7 @@ def test_owners_that_ustar_cannot_say(workshop: Workshop, owner: Attributes) -> 
 
 
 @given(sizes=st.lists(st.tuples(st.integers(0, 30_000), st.booleans()), max_size=12))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_members_taken_out_leave_no_trace(tmp_path_factory: pytest.TempPathFactory, sizes: list[tuple[int, bool]]) -> None:
     """An archive with members undone equals, byte for byte, one that never had them."""
     one, other = (Workshop(tmp_path_factory.mktemp("t")) for _ in range(2))

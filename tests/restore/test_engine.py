@@ -847,9 +847,7 @@ class Restores(RuleBasedStateMachine):
             assert thaw.asks <= MOST_ASKS
 
 
-Restores.TestCase.settings = settings(
-    max_examples=40, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+Restores.TestCase.settings = settings(max_examples=40, stateful_step_count=25, suppress_health_check=[HealthCheck.too_slow])
 TestRestores = Restores.TestCase
 
 
