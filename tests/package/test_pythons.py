@@ -15,7 +15,7 @@ import pytest
 
 HOUSE = Path(__file__).parents[2]
 VERSIONS = ("3.11", "3.12", "3.13", "3.14")
-ROOMS = ("state", "pack", "catalogue", "restore", "store", "sync", "front", "observe", "operate")
+ROOMS = ("state", "dropzone", "pack", "catalogue", "restore", "store", "sync", "front", "observe", "operate")
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(3600)]
 
