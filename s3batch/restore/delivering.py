@@ -18,7 +18,7 @@ from s3batch.restore.deliver import IntoFolder
 from s3batch.restore.deliver_s3 import IntoPrefix
 from s3batch.restore.destination import Folder, is_below
 from s3batch.restore.events import MemberDelivered
-from s3batch.restore.fetch import Outcome, Sink, Source, confirm, fetch, spans
+from s3batch.restore.fetch import Outcome, Sink, Source, confirm, fetch, gap_worth_reading, spans
 from s3batch.restore.lifecycle import OutOfPlace
 from s3batch.restore.request_journal import Requests
 from s3batch.restore.requests import Deliverer, Part, Request, Waiting
@@ -118,7 +118,7 @@ class Delivering:
             raise Frozen(str(thaw.ref), "is no longer readable")
         with self._into(request, thaw) as into, round_.journalled(into):
             missing = [part for part in parts if not round_.settled_by_existing(into, part)]
-            for span in spans(missing):
+            for span in spans(missing, gap_worth_reading(len(missing))):
                 self._fetch(Source.of(thaw, info), span, into, round_)
                 if round_.failing is not None:
                     round_.postpone_rest(parts, round_.failing)

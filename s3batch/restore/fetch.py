@@ -29,6 +29,13 @@ GAP_BYTES = 4096
 """Bytes between two members that are fetched rather than asked around: a tar header, even one with PAX records, fits, and where
 every byte leaves AWS ($0.09 a GiB) 4.7 KB cost as much as the GET they save ($0.0004 a thousand)."""
 
+MANY = 100
+"""So many members of one archive are a bulk job, whose time counts more than its bytes."""
+
+GAP_BYTES_OF_MANY = 1 << 16
+"""The same between members of a bulk job. A request of its own takes milliseconds of processor and a journey, in which as much
+as this would have come; where every byte leaves AWS it costs half a cent for a thousand members at most."""
+
 
 class Sink(Protocol):
     """Takes the bytes of one member. Every call raises `Failure` where the destination refuses."""
@@ -88,6 +95,11 @@ def confirm(thaw: Thaw, info: ObjectInfo | None) -> ObjectInfo:
             str(thaw.ref), f"is not the archive that was recorded: {wrong}", "Look for the right one in its versions"
         )
     return info
+
+
+def gap_worth_reading(parts: int) -> int:
+    """Return how many bytes between two of so many parts are cheaper to read than to ask around."""
+    return GAP_BYTES_OF_MANY if parts >= MANY else GAP_BYTES
 
 
 def spans(parts: Iterable[Part], gap_bytes: int = GAP_BYTES) -> Iterator[list[Part]]:

@@ -14,6 +14,7 @@ from s3batch.catalogue.contract import Entry
 from s3batch.restore.delivering import MOST_ATTEMPTS
 from s3batch.restore.destination import Folder, Prefix
 from s3batch.restore.engine import RestoreEngine
+from s3batch.restore.fetch import MANY
 from s3batch.restore.requests import Deliverer, Request, State
 from s3batch.restore.thaw import MOST_ASKS, Pace
 from s3batch.restore.thaw import State as ThawState
@@ -507,6 +508,18 @@ def test_unreadable_stretch_holds_back_no_other(house: House) -> None:
 
         assert {State.DELIVERED: 3, State.THAWED: 1} == dict(engine.requests.get(request.id).counts)
     assert State.DELIVERED is house.work(engine, request, hours=1).state
+
+
+@pytest.mark.parametrize(("wanted", "reads"), [(MANY - 1, MANY - 1), (MANY, 1)])
+def test_bulk_job_reads_through_its_gaps(house: House, wanted: int, reads: int) -> None:
+    """Few members are fetched as exactly their bytes; of many, a request for each would take longer than what lies between."""
+    entries = house.archive({b"%04d" % n: b"x" * 5000 for n in range(2 * MANY)}, storage_class=StorageClass.STANDARD)
+    engine = house.engine()
+    request = house.ask(engine, entries[::2][:wanted])
+    before = house.store.calls["read"]
+
+    assert State.DELIVERED is house.work(engine, request).state
+    assert reads == house.store.calls["read"] - before
 
 
 def test_agent_delivers_to_s3(house: House) -> None:
