@@ -122,6 +122,7 @@ class _Pool:
 
     def _end(self) -> None:
         if self._pool is not None:
+            _kill_overlooked(self._pool)
             self._pool.shutdown(wait=True, cancel_futures=True)
             self._pool = None
 
@@ -142,6 +143,17 @@ class InLine:
     def remove(self, chunk: Chunk) -> Future[Outcome]:
         """Remove now."""
         return _now(_remove, chunk)
+
+
+def _kill_overlooked(pool: ProcessPoolExecutor) -> None:
+    """Kill what is left of a pool one of whose processes died.
+
+    The executor terminates them itself, without a lock: one that was being started at that moment is overlooked, waits for
+    work, and is waited for, for ever (seen with CPython 3.11.7).
+    """
+    if pool._broken:  # noqa: SLF001 - nothing public tells, short of handing in work
+        for process in list((pool._processes or {}).values()):  # noqa: SLF001 - nor which processes are whose
+            process.kill()
 
 
 def _now(work: Callable[[Job], Result], job: Job) -> Future[Result]:
