@@ -70,16 +70,19 @@ class IntoFolder:
         return failures
 
     def _flush_folders(self, renamed_in: AbstractSet[bytes]) -> None:
-        """Flush the folders with new names, and let go of all."""
+        """Flush every folder with new names, and let go of all; raise for the first that cannot be."""
+        failed: list[tuple[bytes, OSError]] = []
         while self._folders:
             folder, fd = self._folders.popitem()
             try:
                 if folder in renamed_in:
                     os.fsync(fd)
             except OSError as error:
-                raise sorted_failure(keys.printable(keys.display(folder)), error) from error
+                failed.append((folder, error))
             finally:
                 os.close(fd)
+        for folder, why in failed:
+            raise sorted_failure(keys.printable(keys.display(folder)), why) from why
 
     def existing(self, part: Part) -> str | None:
         """Return the part's place where its very bytes lie there, None where nothing does, or what may be replaced.

@@ -314,6 +314,27 @@ def test_nothing_has_its_name_before_it_is_on_the_disk(into: IntoFolder, out: Pa
     assert {os.stat(out / f"bucket/{number}").st_ino for number in (0, 1, 3)} <= set(flushed)
 
 
+def test_folder_that_cannot_be_flushed_keeps_no_other_from_it(into: IntoFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their names are found by their bytes next time, and nobody would flush them then."""
+    for number in range(3):
+        sink = into.open(part_at(b"bucket/%d/key" % number, number=number))
+        sink.write(memoryview(b"content"))
+        sink.finish()
+    folders: list[int] = []
+
+    def fails(fd: int) -> None:
+        if stat.S_ISDIR(os.fstat(fd).st_mode):
+            folders.append(fd)
+            raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", fails)
+        with pytest.raises((Permanent, Transient)):
+            into.settle()
+
+    assert 3 == len(folders)
+
+
 def test_files_are_flushed_also_where_no_thread_can_be_started(
     into: IntoFolder, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
