@@ -68,11 +68,16 @@ class SweptWorld(World):
         self._run(self.command)
         return self.base / "points"
 
+    def next_command(self) -> tuple[str, ...]:
+        """Return what is typed after a crash that another crash ends: the same once more."""
+        return self.command
+
     def die(self, point: int, *, torn: bool = False, power: Cut | None = None) -> bool:
         """Kill the command before its n-th point, with all the machine where `power` is given; tell whether it got there."""
+        words = self.next_command()
         if power is not None:
             self.grave.mkdir()
-        code, _ = self._run(self.command, die_at=point, torn=torn, grave=str(self.grave) if power else "")
+        code, _ = self._run(words, die_at=point, torn=torn, grave=str(self.grave) if power else "")
         if power is not None:
             cut_power(self.grave, self.base, power)
         return code == -9
@@ -184,20 +189,23 @@ class RestoringToFolder(_Archived):
         super().prepare()
         self.environment["S3BATCH_THAW_POLL"] = "1s"
 
+    def next_command(self) -> tuple[str, ...]:
+        """Wait for the request; where it had not been filed, ask once more."""
+        requests = self._filed()
+        assert len(requests) <= 1, f"doubled: {requests}"
+        return ("requests", "wait", *requests) if requests else self.command
+
     def finish(self) -> None:
-        """Wait for the request; where it had not been filed, ask once more. What arrived is judged."""
+        """Do that to its end. What arrived is judged."""
+        code, output = self._run(self.next_command())
+        assert code == 0, output
+        self.judge_delivered()
+
+    def _filed(self) -> list[str]:
         code, output = self._run(("requests", "list", "--json"))
         assert code == 0, output
         rows = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
-        requests = [row["request"] for row in rows if row.get("request")]
-        for request in requests:
-            code, output = self._run(("requests", "wait", request))
-            assert code == 0, output
-        if not requests:
-            code, output = self._run(self.command)
-            assert code == 0, output
-        assert len(requests) <= 1, f"doubled: {requests}"
-        self.judge_delivered()
+        return [row["request"] for row in rows if row.get("request")]
 
     def judge_delivered(self) -> None:
         """Hold that exactly the members are there, byte for byte, and nothing beside them."""
