@@ -106,7 +106,7 @@ def show(app: RestoreApp, request: Request) -> None:
         for part in engine.requests.parts(request.id):
             if part.delivered is not None:
                 output.text(f"  {part.delivered}")
-    _show_failures(output, engine.requests.parts(request.id))
+    _show_failures(output, *engine.requests.troubled(request.id, _PARTS_SHOWN))
 
 
 def exit_of(engine: RestoreEngine, request: Request) -> Exit:
@@ -229,16 +229,11 @@ def _thaw_state(thaw: Thaw) -> str:
     return f"{thaw.state}{trouble}"
 
 
-def _show_failures(output: Output, parts: Iterable[Part]) -> None:
-    shown = 0
-    for part in parts:
-        if part.error is None:
-            continue
-        shown += 1
-        if shown <= _PARTS_SHOWN:
-            output.text(f"  {part.state}: {part.bucket}/{keys.display(part.key)}: {part.error}")
-    if shown > _PARTS_SHOWN:
-        output.text(f"  and {shown - _PARTS_SHOWN:,} more; --json shows every one")
+def _show_failures(output: Output, first: Iterable[Part], count: int) -> None:
+    for part in first:
+        output.text(f"  {part.state}: {part.bucket}/{keys.display(part.key)}: {part.error}")
+    if count > _PARTS_SHOWN:
+        output.text(f"  and {count - _PARTS_SHOWN:,} more; --json shows every one")
 
 
 def _duration(text: str) -> timedelta:

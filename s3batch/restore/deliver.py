@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
@@ -43,8 +43,9 @@ class IntoFolder:
         self._rights = 0o666 & ~umask
         self._overwrite = overwrite
         self._open: tuple[bytes, int] | None = None
-        self._ready: list[FileSink] = []
-        """Whole files beside their places."""
+        self._ready: list[tuple[FileSink, Future[OSError | None]]] = []
+        """Whole files beside their places, each being flushed."""
+        self._flushing = ThreadPoolExecutor(FLUSHES, thread_name_prefix="flush")
         self._folders: dict[bytes, int] = {}
         """Descriptors of the folders that what is ready lies in, for flushing the names it gets."""
 
@@ -53,8 +54,9 @@ class IntoFolder:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._close()
+        self._flushing.shutdown()
         while self._ready:
-            self._ready.pop().remove()
+            self._ready.pop()[0].remove()
         while self._folders:
             os.close(self._folders.popitem()[1])
 
@@ -64,9 +66,9 @@ class IntoFolder:
         Raises `Permanent`, `Transient` where it is unknown whether the new names would survive a power cut.
         """
         ready, self._ready = self._ready, []
-        flushed = _flushed(ready)
-        failures = {sink.part.id: failure for sink in ready if (failure := sink.settle(flushed[sink.part.id])) is not None}
-        self._flush_folders({sink.folder for sink in ready if sink.part.id not in failures})
+        flushed = [(sink, flushing.result()) for sink, flushing in ready]
+        failures = {sink.part.id: failure for sink, why_not in flushed if (failure := sink.settle(why_not)) is not None}
+        self._flush_folders({sink.folder for sink, _ in flushed if sink.part.id not in failures})
         return failures
 
     def _flush_folders(self, renamed_in: AbstractSet[bytes]) -> None:
@@ -112,9 +114,18 @@ class IntoFolder:
             raise self._sorted(part, error) from error
 
     def take(self, sink: FileSink) -> str:
-        """Take over a file that is ready, and return where it will be."""
-        self._ready.append(sink)
+        """Take over a file that is ready, begin to flush it, and return where it will be."""
+        self._ready.append((sink, self._flush(sink)))
         return self._shown(sink.part)
+
+    def _flush(self, sink: FileSink) -> Future[OSError | None]:
+        try:
+            return self._flushing.submit(sink.flush)
+        except RuntimeError:
+            # "can't start new thread". A thread that runs may take it all the same, and flushing twice does no harm.
+            done: Future[OSError | None] = Future()
+            done.set_result(sink.flush())
+            return done
 
     def rename(self, folder_fd: int, beside: bytes, name: bytes) -> None:
         """Give a finished file its name: on behalf of its sink. Raises `FileExistsError`, `OSError`."""
@@ -141,7 +152,7 @@ class IntoFolder:
     def _listing(self, folder: bytes) -> int:
         """Return a descriptor of `folder` that can be flushed; it stays open while a file in it is ready."""
         if folder not in self._folders:
-            wanted = {sink.folder for sink in self._ready}
+            wanted = {sink.folder for sink, _ in self._ready}
             for unused in self._folders.keys() - wanted:
                 os.close(self._folders.pop(unused))
             self._folders[folder] = open_listing(self._parent(folder, make=True))
@@ -256,14 +267,3 @@ class FileSink:
 
     def _sorted(self, error: OSError) -> Failure:
         return sorted_failure(keys.printable(keys.display(self.part.place)), error)
-
-
-def _flushed(ready: Sequence[FileSink]) -> Mapping[int, OSError | None]:
-    """Flush files, and return for each, by its part's number, why that failed."""
-    outcomes: list[OSError | None] = []
-    if len(ready) > 1:
-        with suppress(RuntimeError), ThreadPoolExecutor(FLUSHES, thread_name_prefix="flush") as threads:
-            outcomes = list(threads.map(FileSink.flush, ready))
-    # One alone, or "can't start new thread": flushing twice does no harm.
-    outcomes = outcomes or [sink.flush() for sink in ready]
-    return {sink.part.id: outcome for sink, outcome in zip(ready, outcomes, strict=True)}

@@ -2,11 +2,12 @@
 
 Everything is decided part by part, so that one that cannot be read, written or trusted holds back no other; a destination or a
 source that fails three times running ends the round instead of failing for each of a hundred thousand. Results are journalled
-some dozens at a time: a crash repeats at most those, and what lies in its place already is recognised by its bytes.
+a hundred or so at a time: a crash repeats at most those, and what lies in its place already is recognised by its bytes.
 """
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -37,8 +38,8 @@ MOST_ATTEMPTS = 50
 MOST_REFUSED_READS = 500
 """Reads refused as frozen while HEAD says readable; at five minutes apart, most of two days."""
 _IN_A_ROW = 3
-_JOURNAL_AFTER = 32
-"""Parts. Each of a folder's is an open file until then."""
+_JOURNAL_AFTER = 128
+"""Parts. Each of a folder's is an open file until then, so where few may be open it is a quarter of those."""
 _JOURNAL_AFTER_BYTES = 64 << 20
 
 
@@ -203,6 +204,7 @@ class _Round:
         self._means = means
         self._request = request
         self._settled: set[int] = set()
+        self._journal_after = _lot()
         self._delivered: dict[int, tuple[Part, str]] = {}
         self._delivered_bytes = 0
         self._in_a_row = 0
@@ -297,7 +299,7 @@ class _Round:
     def _deliver(self, part: Part, place: str) -> None:
         self._delivered[part.id] = part, place
         self._delivered_bytes += part.size
-        if len(self._delivered) >= _JOURNAL_AFTER or self._delivered_bytes >= _JOURNAL_AFTER_BYTES:
+        if len(self._delivered) >= self._journal_after or self._delivered_bytes >= _JOURNAL_AFTER_BYTES:
             self.journal()
 
     def _tell_delivered(self, part: Part, place: str) -> None:
@@ -315,6 +317,11 @@ class _Round:
 
     def _tell(self, failure: Failure, *, permanent: bool) -> None:
         self._listener(_step_failed("deliver", "", failure, permanent=permanent))
+
+
+def _lot() -> int:
+    most_open, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _JOURNAL_AFTER if most_open == resource.RLIM_INFINITY else max(1, min(_JOURNAL_AFTER, most_open // 4))
 
 
 def _step_failed(step: str, bucket: str, failure: Failure, *, permanent: bool) -> StepFailed:

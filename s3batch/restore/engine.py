@@ -37,7 +37,7 @@ from s3sync.store.section import Stopping, never
 
 ROOM = "restore"
 _ARCHIVES_A_LOOK = 200
-_PARTS_A_LOT = 512
+_PARTS_A_LOT = 2048
 """Parts of one request and archive delivered before another has its turn."""
 _LOTS = 20
 _READABLE = {ThawedState.THAWED, ThawedState.READABLE}

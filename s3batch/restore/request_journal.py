@@ -66,6 +66,15 @@ class Requests:
             yield from map(_part, rows)
             last = rows[-1]["id"]
 
+    def troubled(self, request_id: str, limit: int) -> tuple[list[Part], int]:
+        """Return the first `limit` parts whose last attempt failed, and how many there are."""
+        first = "SELECT * FROM named_parts WHERE request = ? AND error IS NOT NULL ORDER BY id LIMIT ?"
+        counted = "SELECT COUNT(*) AS n FROM parts WHERE request = ? AND error IS NOT NULL"
+        with self._db.read() as db:
+            rows = db.execute(first, (request_id, limit)).fetchall()
+            count = db.execute(counted, (request_id,)).fetchone()["n"]
+        return [_part(row) for row in rows], count
+
     def attend(self, request_id: str, now: datetime) -> None:
         """Note that a command of its requester waits for it now: what lapsed may be asked for again."""
         with self._db.write() as db:
@@ -127,11 +136,14 @@ class Requests:
         """
         query = "UPDATE parts SET state = ?, delivered = ?, error = NULL WHERE state = ? AND id = ?"
         arrows = lifecycle.sources(TRANSITIONS, Event.DELIVERED)
+        moved = 0
         with self._db.write() as db:
-            return sum(
-                db.executemany(query, [(target, place, source, part_id) for part_id, place in places.items()]).rowcount
-                for source, target in arrows.items()
-            )
+            # Nearly all were thawed, and then the other states need not be tried.
+            for source in sorted(arrows, key=lambda state: state is not State.THAWED):
+                if moved < len(places):
+                    rows = [(arrows[source], place, source, part_id) for part_id, place in places.items()]
+                    moved += db.executemany(query, rows).rowcount
+        return moved
 
     def refused(self, parts: Iterable[int], failure: Failure) -> None:
         """Mark parts as failed for good, and why."""

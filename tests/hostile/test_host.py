@@ -39,6 +39,20 @@ def test_few_descriptors_are_enough(host: Host) -> None:
     assert archives == host.archives()
 
 
+def test_few_descriptors_are_enough_to_restore(host: Host, tmp_path: Path) -> None:
+    """With 64 open files at most, hundreds of members of some folders arrive, none of them at a second attempt."""
+    for number in range(300):
+        host.drop(f"{number % 3}/file-{number}", os.urandom(10))
+    dropped = files(host.zone)
+    host.one_pass(S3BATCH_STORAGE_CLASS="STANDARD", S3BATCH_MAX_BATCH_SIZE="64MiB")
+    out = tmp_path / "out"
+    done = host.run("--files", "64", "restore", "s3://bucket/", "--to", str(out), "--yes", "--wait")
+
+    assert Exit.DONE == done.code, done.said
+    assert "open files" not in done.said
+    assert dropped == files(out)
+
+
 @pytest.mark.parametrize("limit", [10, 13, 16, 18, 21, 26])
 def test_too_few_descriptors_lose_nothing(host: Host, limit: int) -> None:
     """With too few open files the agent fails or goes on, says so in one line, and loses nothing; with enough it is done."""

@@ -291,27 +291,27 @@ def test_one_that_cannot_be_placed_holds_back_no_other(into: IntoFolder, out: Pa
 
 def test_nothing_has_its_name_before_it_is_on_the_disk(into: IntoFolder, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file whose flush fails gets none; those beside it were flushed before the first rename."""
-    flushed: list[int] = []
+    flushed: list[str] = []
     real = os.fsync
 
     def one_fails(fd: int) -> None:
-        inode = os.fstat(fd).st_ino
-        assert not {name for name in os.listdir(out / "bucket") if name.isdigit()} or os.path.isdir(f"/proc/self/fd/{fd}")
-        if inode == failing:
+        path = os.readlink(f"/proc/self/fd/{fd}")
+        if path.endswith("-2.part"):
             raise OSError(5, "Input/output error")
-        flushed.append(inode)
+        flushed.append(path)
         real(fd)
 
-    for number in range(4):
-        ready(into, number)
-    failing = os.stat(out / "bucket/.s3batch-r1-2.part").st_ino
     with monkeypatch.context() as patched:
         patched.setattr(os, "fsync", one_fails)
+        for number in range(4):
+            ready(into, number)
         failures = into.settle()
 
     assert {2} == failures.keys()
     assert_tree(out, {f"bucket/{number}": "content" for number in (0, 1, 3)})
-    assert {os.stat(out / f"bucket/{number}").st_ino for number in (0, 1, 3)} <= set(flushed)
+    beside = {f"{out}/bucket/.s3batch-r1-{number}.part" for number in (0, 1, 3)}
+    assert beside == {path for path in flushed if path.endswith(".part")}
+    assert f"{out}/bucket" == flushed[-1]
 
 
 def test_folder_that_cannot_be_flushed_keeps_no_other_from_it(into: IntoFolder, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -343,10 +343,10 @@ def test_files_are_flushed_also_where_no_thread_can_be_started(
     def refuse(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
-    for number in range(3):
-        ready(into, number)
     with monkeypatch.context() as patched:
         patched.setattr(threading.Thread, "start", refuse)
+        for number in range(3):
+            ready(into, number)
         assert {} == into.settle()
 
     assert_tree(out, {f"bucket/{number}": "content" for number in range(3)})
