@@ -177,7 +177,7 @@ def main() -> None:
     base = Path(tempfile.mkdtemp(prefix="s3batch-bench-"))
     try:
         for subject in args.subjects:
-            lines = [*SUBJECTS[subject](Bench(base, args.scale, args.runs, args.page)), machine(args.runs)]
+            lines = [*SUBJECTS[subject](Bench(base, args.scale, args.runs, args.page)), machine(args.runs, base)]
             for line in lines:
                 say(line)
             if args.page:

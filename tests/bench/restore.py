@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -44,16 +44,16 @@ def archived(base: Path, scale: float) -> Iterator[tuple[Place, str]]:
 
 def programs(place: Place, archive: str, scale: float, *, few: bool) -> dict[str, Callable[[], Turn]]:
     """Return our turn at bringing back one member in ten, or all, and that of fetching the tar."""
-    out, wanted = place.state / "out", place.state / "wanted"
+    wanted = place.state / "wanted"
     step = FEW if few else 1
     names = [f"s3://{BUCKET}/{path}" for number, path in enumerate(_paths(scale)) if number % step == 0]
     wanted.write_text("\n".join(names) + "\n")
-    ours = [sys.executable, "-m", "s3batch", "restore", "--to", str(out), "--yes", "--wait"]
+    ours = [sys.executable, "-m", "s3batch", "restore", "--to", "out", "--yes", "--wait"]
     ours += ["--from-file", str(wanted)] if few else [f"s3://{BUCKET}/{archive}"]
-    whole = ["sh", "-ec", f'aws s3 cp "s3://{BUCKET}/{archive}" - | tar -xf - -C "{out}"']
+    whole = ["sh", "-ec", f'aws s3 cp "s3://{BUCKET}/{archive}" - | tar -xf - -C out']
     return {
-        "s3batch restore": partial(_into, out, ours, place),
-        "aws s3 cp | tar x": partial(_into, out, whole, place),
+        "s3batch restore": partial(_into, ours, place),
+        "aws s3 cp | tar x": partial(_into, whole, place),
     }
 
 
@@ -61,12 +61,15 @@ def _paths(scale: float) -> Iterator[str]:
     return (path for path, _ in SETS["flat"][1](scale))
 
 
-def _into(out: Path, command: list[str], place: Place) -> Turn:
-    out.mkdir()
-    try:
-        return take_turn(command, environment=_environment(place))
-    finally:
-        shutil.rmtree(out)
+def _into(command: list[str], place: Place) -> Turn:
+    """Let a program deliver to a folder of its own.
+
+    What was delivered stays until the end: where files were removed a moment ago, ext4 without a journal looks long for the
+    number of a new one, and the next turn would pay for that.
+    """
+    room = Path(tempfile.mkdtemp(dir=place.state))
+    (room / "out").mkdir()
+    return take_turn(command, environment=_environment(place), cwd=str(room))
 
 
 def _environment(place: Place) -> dict[str, str]:

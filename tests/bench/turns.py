@@ -10,7 +10,9 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from s3sync.mounts import filesystem_of
 from s3sync.output import table
 
 
@@ -88,8 +90,9 @@ def compared_by_object(turns: Mapping[str, Sequence[Turn]], objects: int) -> lis
     return table(rows, ("program", "wall s", "cpu s per 1,000", "peak MiB", "s3sync takes x", "its cpu x"))
 
 
-def machine(runs: int) -> str:
-    """Say what was measured on."""
+def machine(runs: int, base: Path) -> str:
+    """Say what was measured on, and on which filesystem the files lay."""
     made = platform.python_implementation(), platform.python_version(), ", ".join(platform.python_build())
     load = os.getloadavg()[0]
-    return f"{made[0]} {made[1]} ({made[2]}), {os.cpu_count()} processors, load {load:.1f}; medians of {runs}."
+    python = f"{made[0]} {made[1]} ({made[2]})"
+    return f"{python}, {os.cpu_count()} processors, load {load:.1f}, files on {filesystem_of(base).kind}; medians of {runs}."
