@@ -104,7 +104,7 @@ def rehearse(
 def _candidates(zone: DropZone, ladder: Ladder, held: Counter[str]) -> Iterator[Candidate]:
     for found in scan(zone, ladder, foresee_quarantine):
         if isinstance(found, Held):
-            held[found.reason.value] += 1
+            held[found.reason.value] += found.files
         else:
             yield found
 

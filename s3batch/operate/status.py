@@ -196,9 +196,9 @@ class _Seen:
         self.oldest_ns = identity.ctime_ns if self.oldest_ns is None else min(self.oldest_ns, identity.ctime_ns)
 
     def hold(self, held: Held) -> None:
-        self.held[held.reason.value] += 1
+        self.held[held.reason.value] += held.files
         if held.bucket:
-            self.held_in[held.bucket] += 1
+            self.held_in[held.bucket] += held.files
 
     def backlog(self, limits: Limits) -> Backlog:
         finished_ns = None if self.oldest_ns is None else self.oldest_ns + limits.quiet_ns

@@ -119,7 +119,7 @@ class PackAgent:
                 self.tally.interrupted = True
                 return
             if isinstance(found, Held):
-                self.tally.leave(found.reason)
+                self.tally.leave(found.reason, found.files)
             else:
                 yield found
 

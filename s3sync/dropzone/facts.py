@@ -7,6 +7,7 @@ from os import stat_result
 from typing import NamedTuple
 
 from s3sync.dropzone.candidate import Identity
+from s3sync.dropzone.quiet import QuietClock
 from s3sync.dropzone.reasons import Refusal
 from s3sync.dropzone.zone import Rights
 
@@ -57,3 +58,8 @@ class FileFacts(NamedTuple):
         """Whether a lease can tell if anybody writes it."""
         rights = self.folder.rights
         return self.folder.leases and (rights.leases_all or rights.uid == self.stat.st_uid)
+
+    def remaining_ns(self, quiet: QuietClock) -> int:
+        """Return how long it has to rest still, by a clock that takes note of it."""
+        seen = self.stat
+        return quiet.remaining_ns((seen.st_dev, seen.st_ino), seen.st_ctime_ns, leased=self.leased)

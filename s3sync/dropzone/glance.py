@@ -1,10 +1,11 @@
-"""A short cut through the rules: most files of most folders are plainly finished, and one look says so. Pure."""
+"""A short cut through the rules: most files are plainly finished or plainly young, and one look says so. Pure."""
 
 from __future__ import annotations
 
 import stat
 import sys
 from collections.abc import Callable
+from enum import Enum, auto
 from os import stat_result
 
 from s3sync.dropzone.facts import FolderFacts
@@ -14,14 +15,27 @@ from s3sync.keys import MAX_KEY_BYTES
 _KIND = 0o170000
 """The bits of a mode that say what kind of thing it is (inode(7))."""
 
-Glance = Callable[[bytes, stat_result], bool]
-"""Tells of a file's name and `lstat` whether no rule can refuse it; False says nothing."""
+_NOBODY = -1
+
+
+class Sight(Enum):
+    """What one look at a file's name and `lstat` says."""
+
+    FINISHED = auto()
+    """No rule for files refuses it."""
+    YOUNG = auto()
+    """The quiet period refuses it, and no other rule."""
+    UNSURE = auto()
+    """Nothing: the rules have to be asked."""
+
+
+Glance = Callable[[bytes, stat_result], Sight]
 
 
 def glance(folder: FolderFacts, standards: Standards) -> Glance | None:
-    """Return a test that most finished files of `folder` pass at once, so that a scan need not ask them rule by rule.
+    """Return what tells most files of `folder` apart at once, so that a scan need not ask them rule by rule.
 
-    None where something is known that only the rules weigh. What it passes no rule for files refuses; a test tries that on all
+    None where something is known that only the rules weigh. What it says of a file the rules say too; a test tries that on all
     it can think of.
     """
     known = standards.unreleasable or standards.exists or standards.partial is not None
@@ -31,18 +45,46 @@ def glance(folder: FolderFacts, standards: Standards) -> Glance | None:
     longest = MAX_KEY_BYTES - len(folder.prefix)
     largest = sys.maxsize if standards.max_size is None else standards.max_size
     before_ns = standards.quiet.surely_quiet_ns
+    young_from_ns, young_to_ns = standards.quiet.surely_young_ns
+    # Young files are told together, so all of them rest equally long: with leases for some, those are left to the rules.
+    leased = rights.uid if folder.leases and not rights.leases_all else _NOBODY
     readable = 0 if rights.reads_all else stat.S_IROTH
     looked_at, plain = _KIND | readable, stat.S_IFREG | readable
     temporary, in_flight, path = standards.temporary_pattern.match, standards.in_flight, folder.path
+    finished, young, unsure = Sight.FINISHED, Sight.YOUNG, Sight.UNSURE
 
-    def passes(name: bytes, seen: stat_result) -> bool:
-        return (
-            seen.st_mode & looked_at == plain
-            and seen.st_ctime_ns < before_ns
-            and seen.st_size <= largest
-            and len(name) <= longest
-            and temporary(name) is None
-            and path + name not in in_flight
-        )
+    def look(name: bytes, seen: stat_result) -> Sight:
+        if (
+            seen.st_mode & looked_at != plain
+            or seen.st_size > largest
+            or len(name) > longest
+            or temporary(name) is not None
+            or path + name in in_flight
+        ):
+            return unsure
+        ctime_ns = seen.st_ctime_ns
+        if ctime_ns < before_ns:
+            return finished
+        return young if young_from_ns < ctime_ns <= young_to_ns and seen.st_uid != leased else unsure
 
-    return passes
+    return look
+
+
+class Young:
+    """Files of one folder that a glance called young, as far as anybody asks about them."""
+
+    __slots__ = ("bytes", "files", "name", "seen")
+
+    def __init__(self, name: bytes, seen: stat_result) -> None:
+        """Begin with one."""
+        self.files = 1
+        self.bytes = seen.st_size
+        self.name, self.seen = name, seen
+        """Of the one that will be quiet first."""
+
+    def add(self, name: bytes, seen: stat_result) -> None:
+        """Take in another."""
+        self.files += 1
+        self.bytes += seen.st_size
+        if seen.st_ctime_ns < self.seen.st_ctime_ns:
+            self.name, self.seen = name, seen

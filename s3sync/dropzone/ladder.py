@@ -17,6 +17,7 @@ from s3sync.dropzone.rules import (
     FileCheck,
     Matters,
     Standards,
+    resting,
 )
 
 Facts = TypeVar("Facts")
@@ -70,6 +71,10 @@ class Ladder:
             if refusal is not None:
                 return refusal
         return None
+
+    def rests(self, file: FileFacts) -> Refusal:
+        """Say how long a file has to rest that a glance called young."""
+        return resting(file.remaining_ns(self.standards.quiet))
 
     def bucket_verdicts(self, name: bytes) -> list[Verdict]:
         """Return what every rule for buckets says."""

@@ -40,6 +40,8 @@ class QuietClock:
         self._soonest_ns: int | None = None
         self.surely_quiet_ns = 0
         """A file with an earlier ctime has rested enough in any case; saves a scan most of its arithmetic."""
+        self.surely_young_ns = (0, 0)
+        """A file with a later ctime than the first, and none later than the second, has to rest in any case."""
 
     def begin_pass(self, *, wall_ns: int, monotonic_ns: int) -> bool:
         """Take the time all of this pass is judged by; tell whether the wall clock has stepped since the last one."""
@@ -53,6 +55,7 @@ class QuietClock:
         long_ns = self.period_ns * DEGRADED_FACTOR
         since_step_ns = long_ns if self._stepped_ns is None else monotonic_ns - self._stepped_ns
         self.surely_quiet_ns = wall_ns - long_ns if since_step_ns >= long_ns else 0
+        self.surely_young_ns = (wall_ns - self.period_ns, wall_ns + self.period_ns)
         return stepped
 
     def remaining_ns(self, file_id: FileId, ctime_ns: int, *, leased: bool) -> int:

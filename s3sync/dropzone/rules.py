@@ -226,12 +226,14 @@ def _probably_partial(file: FileFacts, standards: Standards) -> Refusal | None:
 
 
 def _quiet(file: FileFacts, standards: Standards) -> Refusal | None:
-    seen = file.stat
-    if seen.st_ctime_ns < standards.quiet.surely_quiet_ns:
+    if file.stat.st_ctime_ns < standards.quiet.surely_quiet_ns:
         return None
-    remaining_ns = standards.quiet.remaining_ns((seen.st_dev, seen.st_ino), seen.st_ctime_ns, leased=file.leased)
-    if remaining_ns == 0:
-        return None
+    remaining_ns = file.remaining_ns(standards.quiet)
+    return None if remaining_ns == 0 else resting(remaining_ns)
+
+
+def resting(remaining_ns: int) -> Refusal:
+    """Return what the last rule says of a file that has to rest still."""
     return Refusal(Reason.QUIET, f"quiet for another {-(-remaining_ns // 1_000_000_000)} s and it is finished")
 
 

@@ -8,8 +8,10 @@ is swapped while we look is reported and skipped: the next pass sees what is the
 Files displaced into quarantine come first, each in its own little `<bucket>/<key>` tree. While one waits, younger files of the
 same key are held, so that versions are stored in the order they came.
 
+Files that only the quiet period holds are most of what is held, and nobody asks for each: those of a folder are told together.
+
 Memory grows with the names of one folder and the unvisited subfolders on the way to it, never with the tree. The facts of a
-folder are gathered once; a file costs one `lstat`, its rules and its `Candidate`.
+folder are gathered once; a file costs one `lstat`, its rules and its `Candidate`, and a young one hardly more than the `lstat`.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from typing import NamedTuple
 from s3sync.dropzone.candidate import Candidate, Identity
 from s3sync.dropzone.facts import FileFacts, FolderFacts
 from s3sync.dropzone.folders import FolderCache, open_listing
+from s3sync.dropzone.glance import Sight, Young
 from s3sync.dropzone.ladder import Ladder
 from s3sync.dropzone.quarantine import Find, Finding
 from s3sync.dropzone.reasons import Reason, Refusal, of_errno
@@ -30,10 +33,16 @@ from s3sync.dropzone.syscalls import is_pinned
 from s3sync.dropzone.zone import DISPLACED, DropZone, Mount, Rights
 from s3sync.keys import display
 
+MOST_TOLD_TOGETHER = 10_000
+"""Whoever scans is asked to stop, and shows a sign of life, between two things told."""
+
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A file, or a folder with all that is in it, that is left alone; `path` as in `Candidate`."""
+    """A file, or a folder with all that is in it, that is left alone; `path` as in `Candidate`.
+
+    Or several young files of one folder; `path` and `detail` are then those of the one that will be quiet first.
+    """
 
     path: bytes
     reason: Reason
@@ -42,6 +51,8 @@ class Held:
     """Empty where it belongs to none."""
     size: int = 0
     """In bytes; 0 where it is no regular file."""
+    files: int = 1
+    """How many this tells of; `size` is what they have together."""
 
 
 Found = Candidate | Held
@@ -230,26 +241,44 @@ class _Scan:
     def _files(self, looked: Looked, *, displaced: bool) -> Iterator[Found]:
         folder, fd = looked.facts, looked.fd
         removal = self._ladder.refuses_removal(folder)
-        refuses, older = self._ladder.refuses_file, self._older
-        passes = None if older or displaced else self._ladder.glance(folder, removal)
+        look = None if self._older or displaced else self._ladder.glance(folder, removal)
+        young: Young | None = None
         for name in looked.names:
             try:
                 seen = os.stat(name, dir_fd=fd, follow_symlinks=False)
-                if passes is not None and passes(name, seen):
-                    yield Candidate(folder.bucket, folder.prefix + name, folder.path + name, Identity.of(seen))
-                    continue
-                waits = bool(older) and (folder.bucket, folder.prefix + name) in older
-                file = file_facts(folder, fd, name, seen, older=waits)
             except FileNotFoundError:
                 # Renamed or removed while we look: nothing is there to be held.
                 continue
-            if displaced:
-                older.add((folder.bucket, file.key))
-            refusal = refuses(file, removal)
-            if refusal is None:
-                yield Candidate(folder.bucket, file.key, file.path, Identity.of(file.stat))
+            sight = Sight.UNSURE if look is None else look(name, seen)
+            if sight is Sight.FINISHED:
+                yield Candidate(folder.bucket, folder.prefix + name, folder.path + name, Identity.of(seen))
+            elif sight is Sight.UNSURE:
+                yield self._judged(looked, name, seen, removal, displaced=displaced)
+            elif young is None:
+                young = Young(name, seen)
             else:
-                yield Held(file.path, *refusal, folder.bucket, file.stat.st_size if stat.S_ISREG(file.stat.st_mode) else 0)
+                young.add(name, seen)
+                if young.files == MOST_TOLD_TOGETHER:
+                    yield self._resting(looked, young)
+                    young = None
+        if young is not None:
+            yield self._resting(looked, young)
+
+    def _judged(self, looked: Looked, name: bytes, seen: os.stat_result, removal: Refusal | None, *, displaced: bool) -> Found:
+        """Return what the rules say of one file."""
+        bucket, older = looked.facts.bucket, self._older
+        waits = bool(older) and (bucket, looked.facts.prefix + name) in older
+        file = file_facts(looked.facts, looked.fd, name, seen, older=waits)
+        if displaced:
+            older.add((bucket, file.key))
+        refusal = self._ladder.refuses_file(file, removal)
+        if refusal is None:
+            return Candidate(bucket, file.key, file.path, Identity.of(seen))
+        return Held(file.path, *refusal, bucket, seen.st_size if stat.S_ISREG(seen.st_mode) else 0)
+
+    def _resting(self, looked: Looked, young: Young) -> Held:
+        first = file_facts(looked.facts, looked.fd, young.name, young.seen, older=False)
+        return Held(first.path, *self._ladder.rests(first), looked.facts.bucket, young.bytes, young.files)
 
 
 def _listing(fd: int) -> tuple[list[bytes], list[bytes]]:

@@ -188,7 +188,7 @@ class Agent:
             if self._stopping():
                 return
             if isinstance(found, Held):
-                held[found.reason] += 1
+                held[found.reason] += found.files
             else:
                 yield found
 

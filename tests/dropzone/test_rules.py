@@ -1,61 +1,22 @@
 from __future__ import annotations
 
-import os
 import stat
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any, Unpack
+from typing import Unpack
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from s3sync.dropzone.candidate import Identity
-from s3sync.dropzone.facts import FileFacts, FolderFacts
+from s3sync.dropzone.facts import FileFacts
 from s3sync.dropzone.ladder import Ladder
 from s3sync.dropzone.quiet import QuietClock
 from s3sync.dropzone.reasons import MEANINGS, Reason, Refusal
 from s3sync.dropzone.rules import TEMPORARY_NAMES, Standards, bucket_problem
 from s3sync.dropzone.zone import Rights
+from tests.dropzone.made_up import FOLDER, OURS, THEM, US, a_file
 from tests.dropzone.zones import Demands, everything_old
 from tests.dropzone.zones import ladder as ladder_of
-
-US = 1000
-THEM = 2000
-OURS = Rights(uid=US, reads_all=False, owns_all=False, leases_all=False)
-
-FOLDER = FolderFacts(
-    bucket="bucket",
-    path=b"bucket/",
-    prefix=b"",
-    rights=OURS,
-    owner=THEM,
-    sticky=False,
-    writable=True,
-    pinned=False,
-    quarantine=None,
-    leases=True,
-)
-
-
-def _stat(mode: int, uid: int, size: int, ctime_ns: int) -> os.stat_result:
-    ten = (mode, 7, 3, 1, uid, uid, size, 0, 0, ctime_ns // 10**9)
-    return os.stat_result((*ten, 0.0, 0.0, ctime_ns / 1e9, 0, 0, ctime_ns))
-
-
-def _file(
-    name: bytes = b"file",
-    *,
-    folder: FolderFacts = FOLDER,
-    readable: bool = True,
-    older: bool = False,
-    mode: int = stat.S_IFREG | 0o644,
-    uid: int = THEM,
-    size: int = 5,
-    ctime_ns: int = 0,
-) -> FileFacts:
-    seen = _stat(mode, uid, size, ctime_ns)
-    return FileFacts(folder, name, folder.prefix + name, folder.path + name, seen, readable, older)
 
 
 def _reason(file: FileFacts, **standards: Unpack[Demands]) -> str | None:
@@ -66,7 +27,7 @@ def _reason(file: FileFacts, **standards: Unpack[Demands]) -> str | None:
 
 def test_a_finished_file_passes_every_rule() -> None:
     """A plain file in a folder of ours is held by nothing."""
-    assert _reason(_file()) is None
+    assert _reason(a_file()) is None
 
 
 @pytest.mark.parametrize(
@@ -81,7 +42,7 @@ def test_a_finished_file_passes_every_rule() -> None:
 )
 def test_only_regular_files_pass(kind: int, reason: str) -> None:
     """Links, FIFOs, sockets and devices are held, each by its own name."""
-    assert reason == _reason(_file(mode=kind | 0o644))
+    assert reason == _reason(a_file(mode=kind | 0o644))
 
 
 @pytest.mark.parametrize(
@@ -100,7 +61,7 @@ def test_only_regular_files_pass(kind: int, reason: str) -> None:
 )
 def test_unfinished_names_are_held(name: bytes) -> None:
     """What clients and servers call a file they are not done with is left alone."""
-    assert "temporary_name" == _reason(_file(name))
+    assert "temporary_name" == _reason(a_file(name))
 
 
 @pytest.mark.parametrize(
@@ -108,7 +69,7 @@ def test_unfinished_names_are_held(name: bytes) -> None:
 )
 def test_settings_add_names(name: bytes, reason: str | None) -> None:
     """Further patterns hold further names, and only whole names."""
-    assert reason == _reason(_file(name), temporary=(*TEMPORARY_NAMES, "*.lock"))
+    assert reason == _reason(a_file(name), temporary=(*TEMPORARY_NAMES, "*.lock"))
 
 
 @pytest.mark.parametrize(("length", "reason"), [(1024, None), (1025, "key_too_long")])
@@ -116,12 +77,12 @@ def test_a_key_may_have_1024_bytes(length: int, reason: str | None) -> None:
     """The limit counts bytes of the whole key, not characters of the name."""
     folder = replace(FOLDER, prefix=b"x" * 900 + b"/")
 
-    assert reason == _reason(_file("é".encode() * ((length - 901) // 2) + b"x" * ((length - 901) % 2), folder=folder))
+    assert reason == _reason(a_file("é".encode() * ((length - 901) // 2) + b"x" * ((length - 901) % 2), folder=folder))
 
 
 def test_only_s3sync_needs_utf8() -> None:
     """A key that is an object's key has to be UTF-8; a member's need not."""
-    assert [None, "key_not_utf8"] == [_reason(_file(b"\xff"), utf8_only=only) for only in (False, True)]
+    assert [None, "key_not_utf8"] == [_reason(a_file(b"\xff"), utf8_only=only) for only in (False, True)]
 
 
 def test_what_cannot_be_removed_is_held() -> None:
@@ -134,7 +95,7 @@ def test_what_cannot_be_removed_is_held() -> None:
         replace(FOLDER, sticky=True),
     ]
 
-    reasons = [_reason(_file(folder=folder)) for folder in folders]
+    reasons = [_reason(a_file(folder=folder)) for folder in folders]
 
     assert ["folder_not_writable", "immutable", "other_filesystem", "folder_sticky"] == reasons
 
@@ -145,19 +106,19 @@ def test_what_cannot_be_removed_is_held() -> None:
 )
 def test_a_sticky_folder_is_no_obstacle_to_owners(owner: int, uid: int, rights: Rights) -> None:
     """The folder's owner, the file's owner and CAP_FOWNER may remove from a sticky folder."""
-    assert _reason(_file(folder=replace(FOLDER, sticky=True, owner=owner, rights=rights), uid=uid)) is None
+    assert _reason(a_file(folder=replace(FOLDER, sticky=True, owner=owner, rights=rights), uid=uid)) is None
 
 
 def test_a_file_in_flight_is_held_before_anything_else() -> None:
     """What is known is not judged again."""
-    file = _file(b"a.tmp", folder=replace(FOLDER, writable=False))
+    file = a_file(b"a.tmp", folder=replace(FOLDER, writable=False))
 
     assert "in_flight" == _reason(file, in_flight={b"bucket/a.tmp"})
 
 
 def test_a_file_that_could_not_be_removed_is_held_while_it_is_unchanged() -> None:
     """Archived and stuck: not archived again until it is another file."""
-    file = _file()
+    file = a_file()
     known = {file.path: file.identity}
     changed = {file.path: file.identity._replace(ctime_ns=1)}
 
@@ -166,18 +127,18 @@ def test_a_file_that_could_not_be_removed_is_held_while_it_is_unchanged() -> Non
 
 def test_a_younger_version_waits_for_the_older_one() -> None:
     """While a displaced file of the same key waits, the newer one is held."""
-    assert "older_version_first" == _reason(_file(older=True))
+    assert "older_version_first" == _reason(a_file(older=True))
 
 
 def test_an_unreadable_file_is_held() -> None:
     """What cannot be read cannot be archived."""
-    assert "unreadable" == _reason(_file(readable=False))
+    assert "unreadable" == _reason(a_file(readable=False))
 
 
 @pytest.mark.parametrize(("size", "reason"), [(100, None), (101, "larger_than_spool")])
 def test_a_file_must_fit_into_the_spool(size: int, reason: str | None) -> None:
     """A file the spool could never hold is held instead of tried."""
-    assert reason == _reason(_file(size=size), max_size=100)
+    assert reason == _reason(a_file(size=size), max_size=100)
 
 
 @pytest.mark.parametrize(
@@ -193,7 +154,7 @@ def test_quiet_takes_longer_where_no_lease_can_be_had(uid: int, rights: Rights, 
     """Another user's file without CAP_LEASE, or a filesystem without leases: four times the period."""
     clock = QuietClock(timedelta(seconds=60))
     clock.begin_pass(wall_ns=1_000_000 * 10**9, monotonic_ns=0)
-    file = _file(folder=replace(FOLDER, rights=rights, leases=leases), uid=uid, ctime_ns=(1_000_000 - 61) * 10**9)
+    file = a_file(folder=replace(FOLDER, rights=rights, leases=leases), uid=uid, ctime_ns=(1_000_000 - 61) * 10**9)
 
     assert reason == _reason(file, quiet=clock)
 
@@ -259,7 +220,7 @@ def test_why_lists_every_rule_with_its_verdict() -> None:
     """A file refused twice shows both, among all that it passed, in the order the scan asks."""
     ladder = Ladder(Standards(quiet=everything_old()))
 
-    verdicts = ladder.file_verdicts(_file(b"a.tmp", folder=replace(FOLDER, writable=False)))
+    verdicts = ladder.file_verdicts(a_file(b"a.tmp", folder=replace(FOLDER, writable=False)))
 
     assert ["folder_not_writable", "temporary_name"] == [verdict.rule for verdict in verdicts if not verdict.ok]
     assert verdicts[0].rule == "in_flight"
@@ -274,106 +235,4 @@ def test_every_reason_says_what_it_means() -> None:
 
 def test_an_identity_is_what_stat_saw() -> None:
     """The facts carry the state they were judged by."""
-    assert Identity(3, 7, 5, 0, 9) == _file(ctime_ns=9).identity
-
-
-rights = st.builds(
-    Rights, uid=st.sampled_from([0, US]), reads_all=st.booleans(), owns_all=st.booleans(), leases_all=st.booleans()
-)
-folders = st.builds(
-    replace,
-    st.just(FOLDER),
-    rights=rights,
-    owner=st.sampled_from([US, THEM]),
-    sticky=st.booleans(),
-    prefix=st.sampled_from([b"", b"in/", b"d" * 1015 + b"/"]),
-    leases=st.booleans(),
-)
-_NAMES = [b"file", b".hidden", b"x.filepart", b"x.tmp", b"n" * 255, b"caf\xe9", b"known"]
-
-
-@given(
-    folder=folders,
-    name=st.sampled_from(_NAMES),
-    kind=st.sampled_from([stat.S_IFREG, stat.S_IFLNK, stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFCHR, stat.S_IFDIR]),
-    mode=st.sampled_from([0o644, 0o600, 0o000, 0o4755, 0o004]),
-    uid=st.sampled_from([US, THEM]),
-    size=st.sampled_from([0, 5, 100, 101]),
-    age_s=st.sampled_from([-(10**6), -1, 0, 59, 61, 239, 241, 10**6]),
-    max_size=st.sampled_from([None, 100]),
-    utf8_only=st.booleans(),
-    in_flight=st.sampled_from([frozenset[bytes](), frozenset({b"bucket/known"})]),
-    stepped=st.booleans(),
-)
-def test_what_passes_at_a_glance_no_rule_refuses(
-    *,
-    folder: FolderFacts,
-    name: bytes,
-    kind: int,
-    mode: int,
-    uid: int,
-    size: int,
-    age_s: int,
-    max_size: int | None,
-    utf8_only: bool,
-    in_flight: frozenset[bytes],
-    stepped: bool,
-) -> None:
-    """The scan's short cut lets nothing through that its rules, asked one by one, would hold; and ordinary files it does."""
-    now_ns = 10**18
-    quiet = QuietClock(timedelta(seconds=60))
-    if stepped:
-        quiet.begin_pass(wall_ns=now_ns - 10**12, monotonic_ns=0)
-    quiet.begin_pass(wall_ns=now_ns, monotonic_ns=10**9)
-    asked = ladder_of(quiet=quiet, max_size=max_size, utf8_only=utf8_only, in_flight=in_flight)
-    readable = folder.rights.reads_all or bool(mode & stat.S_IROTH)
-    seen = _file(name, folder=folder, readable=readable, mode=kind | mode, uid=uid, size=size, ctime_ns=now_ns - age_s * 10**9)
-    passes = asked.glance(folder, None)
-
-    passed = passes is not None and passes(name, seen.stat)
-
-    assert asked.refuses_file(seen, None) is None or not passed
-    ordinary = (kind, mode, size, name) == (stat.S_IFREG, 0o644, 5, b"file") and age_s > 240 and len(folder.prefix) < 9
-    assert passed or not ordinary or stepped or utf8_only or folder.sticky
-
-
-@pytest.mark.parametrize(
-    ("deviation", "reason"),
-    [
-        ({}, None),
-        ({"name": b".hidden"}, Reason.TEMPORARY_NAME),
-        ({"name": b"known"}, Reason.IN_FLIGHT),
-        ({"name": b"n" * 250, "folder": replace(FOLDER, prefix=b"d" * 1000)}, Reason.KEY_TOO_LONG),
-        ({"mode": stat.S_IFLNK | 0o777}, Reason.SYMLINK),
-        ({"mode": stat.S_IFIFO | 0o666}, Reason.FIFO),
-        ({"mode": stat.S_IFREG | 0o600, "readable": False}, Reason.UNREADABLE),
-        ({"size": 101}, Reason.LARGER_THAN_SPOOL),
-        ({"ctime_ns": 10**18}, Reason.QUIET),
-        ({"folder": replace(FOLDER, sticky=True)}, Reason.FOLDER_STICKY),
-    ],
-)
-def test_what_a_rule_refuses_never_passes_at_a_glance(deviation: dict[str, Any], reason: Reason | None) -> None:
-    """One thing wrong with an otherwise ordinary file is enough, whichever it is."""
-    quiet = QuietClock(timedelta(seconds=60))
-    quiet.begin_pass(wall_ns=10**18, monotonic_ns=10**12)
-    asked = ladder_of(quiet=quiet, max_size=100, in_flight={b"bucket/known"})
-    file = _file(**deviation)
-    passes = asked.glance(file.folder, None)
-
-    refusal = asked.refuses_file(file, None)
-
-    assert (reason, reason is None) == (refusal and refusal.reason, bool(passes and passes(file.name, file.stat)))
-
-
-def test_a_key_that_must_be_unicode_is_never_passed_at_a_glance() -> None:
-    """Where a key becomes an object's, only the rule looks at its encoding."""
-    assert ladder_of(utf8_only=True).glance(FOLDER, None) is None
-
-
-def test_nothing_passes_at_a_glance_where_only_the_rules_know() -> None:
-    """A folder nothing can be removed from, files archived and not removable, keys that are taken: each file is asked."""
-    refusal = Refusal(Reason.IMMUTABLE, "")
-    stuck = ladder_of(unreleasable={b"bucket/file": _file().identity})
-
-    assert (None, None) == (ladder_of().glance(FOLDER, refusal), stuck.glance(FOLDER, None))
-    assert ladder_of().glance(FOLDER, None) is not None
+    assert Identity(3, 7, 5, 0, 9) == a_file(ctime_ns=9).identity

@@ -3,16 +3,22 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
+import time
+from collections import Counter
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from s3sync.dropzone.candidate import Candidate, Identity
+from s3sync.dropzone.facts import FolderFacts
+from s3sync.dropzone.glance import Glance
+from s3sync.dropzone.ladder import Ladder
 from s3sync.dropzone.quarantine import Finding, ProvenQuarantines, foresee_quarantine
 from s3sync.dropzone.quiet import QuietClock
 from s3sync.dropzone.reasons import Reason, Refusal
-from s3sync.dropzone.scan import scan
+from s3sync.dropzone.rules import Standards
+from s3sync.dropzone.scan import Held, scan
 from s3sync.dropzone.zone import DropZone, Rights
 from tests.dropzone.zones import candidates, held, ladder, open_place, root_only, run_as_nobody, scanned
 from tests.support import tree
@@ -99,6 +105,77 @@ def test_a_held_file_says_how_large_it_is(tmp_path: Path) -> None:
 
     assert not isinstance(waiting, Candidate)
     assert ("bucket", 5) == (waiting.bucket, waiting.size)
+
+
+def _young_tree(root: Path) -> int:
+    """Make young files among others, in three lots; return a moment at which the first has been quiet for a minute."""
+    tree(root, {"bucket/a": {"1": "x", "2": "xx"}, "bucket": {"old": "x"}})
+    time.sleep(0.02)
+    tree(root, {"bucket/a": {"0": "xxxx", "3": "x" * 8, "up.tmp": "x"}, "bucket/b/4": "x"})
+    time.sleep(0.02)
+    tree(root, {"bucket/b": {"3": "x"}, "bucket/a/4": ""})
+    return (root / "bucket/old").stat().st_ctime_ns + 60 * 10**9
+
+
+class _Tedious(Ladder):
+    """Asks every rule about every file."""
+
+    def glance(self, folder: FolderFacts, removal: Refusal | None) -> Glance | None:
+        """Tell nothing at a glance."""
+        return None
+
+
+@pytest.mark.parametrize("after_s", [-30.0, 0.0, 0.01, 0.03, 200.0])
+def test_young_files_told_together_are_those_the_rules_hold(tmp_path: Path, after_s: float) -> None:
+    """The same candidates, counts, bytes and moment of the next pass as if every rule had been asked of every file."""
+    first_quiet_ns = _young_tree(tmp_path)
+    told = []
+    for kind in (Ladder, _Tedious):
+        quiet = QuietClock(timedelta(seconds=60))
+        quiet.begin_pass(wall_ns=first_quiet_ns + int(after_s * 1e9), monotonic_ns=0)
+        with DropZone.open(tmp_path) as zone:
+            found = scanned(zone, kind(Standards(quiet=quiet)))
+        files, sizes = Counter[str](), Counter[str]()
+        for each in found:
+            reason = "" if isinstance(each, Candidate) else f"{each.bucket} {each.reason}"
+            files[reason] += 1 if isinstance(each, Candidate) else each.files
+            sizes[reason] += each.identity.size if isinstance(each, Candidate) else each.size
+        paths = [each.path for each in found if isinstance(each, Candidate)]
+        told.append((paths, files, sizes, quiet.soonest_seconds))
+
+    assert told[0] == told[1]
+    assert 9 == told[0][1].total()
+
+
+def test_young_files_of_a_folder_are_told_together(tmp_path: Path) -> None:
+    """By the one that will be quiet first; files held for another reason stand alone."""
+    first_quiet_ns = _young_tree(tmp_path)
+    quiet = QuietClock(timedelta(seconds=60))
+    quiet.begin_pass(wall_ns=first_quiet_ns - 30 * 10**9, monotonic_ns=0)
+
+    with DropZone.open(tmp_path) as zone:
+        found = [each for each in scanned(zone, ladder(quiet=quiet)) if isinstance(each, Held)]
+
+    assert [
+        (b"bucket/old", 1, 1, "quiet"),
+        (b"bucket/a/up.tmp", 1, 1, "temporary_name"),
+        (b"bucket/a/1", 5, 15, "quiet"),
+        (b"bucket/b/4", 2, 2, "quiet"),
+    ] == [(each.path, each.files, each.size, each.reason.value) for each in found]
+    assert "quiet for another 30 s and it is finished" == found[2].detail
+
+
+def test_a_large_folder_of_young_files_is_told_bit_by_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two things told whoever scans may be asked to stop."""
+    monkeypatch.setattr("s3sync.dropzone.scan.MOST_TOLD_TOGETHER", 2)
+    tree(tmp_path, {"bucket": {str(number): "x" for number in range(5)}})
+    quiet = QuietClock(timedelta(seconds=60))
+    quiet.begin_pass(wall_ns=(tmp_path / "bucket/0").stat().st_ctime_ns, monotonic_ns=0)
+
+    with DropZone.open(tmp_path) as zone:
+        found = scanned(zone, ladder(quiet=quiet))
+
+    assert [2, 2, 1] == [each.files for each in found if isinstance(each, Held)]
 
 
 def test_a_folder_that_disappears_is_skipped(tmp_path: Path) -> None:

@@ -122,6 +122,15 @@ def test_held_files_are_counted_by_reason(host: Host) -> None:
     assert {"in_flight": "1", "temporary_name": "1", "reserved_prefix": "1", "bucket_name": "1"} == counts
 
 
+def test_young_files_are_counted_one_by_one(host: Host) -> None:
+    """However many lie in a folder."""
+    tree(host.root, {"bucket": {"1": "x", "2": "x", "in/3": "x"}})
+
+    answer = host.ask("plan", "--once", as_json=False, quiet_period="1d")
+
+    assert ["3", "quiet"] in [line.split()[:2] for line in answer.text.splitlines()]
+
+
 def test_a_batch_being_built_is_pointed_out(host: Host) -> None:
     """Its files are not known yet and may be listed a second time."""
     with host.journalled(State.RESERVED, b"bucket/1"):

@@ -95,6 +95,16 @@ def test_without_the_walk_there_is_no_backlog(host: Host) -> None:
     assert [None] * 4 == [record[name] for name in ("backlog_files", "backlog_bytes", "oldest_eligible_seconds", "held")]
 
 
+def test_young_files_are_held_one_by_one(host: Host) -> None:
+    """However many lie in a folder, each counts, and counts for its bucket."""
+    tree(host.root, {"bucket": {"1": "x", "2": "x", "in/3": "x"}, "other/4": "x"})
+
+    record = host.ask("status", quiet_period="1d").record
+
+    assert {"quiet": 4} == record["held"]
+    assert [3, 1] == [record["buckets"][name]["held"] for name in ("bucket", "other")]
+
+
 def test_held_files_are_counted_and_only_lasting_ones_need_a_person(host: Host) -> None:
     """A client's temporary name passes; a key that is too long does not."""
     deep = "/".join(["x" * 200] * 5)

@@ -47,6 +47,20 @@ def test_finished_files_go_all_the_way(bench: Bench) -> None:
     assert 0 == bench.run().archives
 
 
+def test_young_files_stay_and_are_counted_one_by_one(bench: Bench) -> None:
+    """However many lie in a folder; the next pass begins when the first of them will be quiet."""
+    paths = [bench.drop(key) for key in ("a/1", "a/2", "a/3", "b/4")]
+    bench.drop("a/5.tmp")
+    bench.wall_ns[0] = max(path.stat().st_ctime_ns for path in paths)
+
+    tally = bench.agent.run_pass(close_all=True)
+
+    assert {"quiet": 4, "temporary_name": 1} == dict(tally.left)
+    ready_ns = min(path.stat().st_ctime_ns for path in paths) + QUIET_NS
+    assert (ready_ns - bench.wall_ns[0]) / 1e9 == tally.again_seconds
+    assert 5 == len(lying(bench))
+
+
 def test_archive_and_manifest_are_stored_as_reserved(bench: Bench) -> None:
     """The archive is cold and bears the batch's mark; the manifest beside it can be read at once."""
     bench.drop("a/1")

@@ -65,11 +65,12 @@ def test_a_file_that_was_just_written_waits_for_its_quiet_period(tmp_path: Path)
     from datetime import UTC, datetime
 
     house, store = house_at(tmp_path)
-    tree(house.zone_path, {"bucket": {"a.txt": "a"}})
+    tree(house.zone_path, {"bucket": {"a.txt": "a", "b.txt": "b"}})
     with house.running() as (agent, _):
         summary = agent.run_once(datetime.now(UTC))
 
     assert store.keys("bucket") == []
+    assert 2 == summary.left
     assert summary.again_seconds is not None
     assert 0 < summary.again_seconds <= 60
 
