@@ -97,6 +97,10 @@ class TransferLogs:
         with self._lock:
             self._follow(keep=False)
 
+    def suspects(self, name: bytes) -> bool:
+        """Tell whether anything is known of files of this name."""
+        return self._broken.suspects(name)
+
     def standing(self, file: FileFacts) -> str | None:
         """Return what speaks for the file being partial, unless somebody accepted it as it is."""
         if not len(self._broken):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from os import stat_result
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from s3sync.dropzone.candidate import Identity
 from s3sync.dropzone.quiet import QuietClock
@@ -63,3 +63,13 @@ class FileFacts(NamedTuple):
         """Return how long it has to rest still, by a clock that takes note of it."""
         seen = self.stat
         return quiet.remaining_ns((seen.st_dev, seen.st_ino), seen.st_ctime_ns, leased=self.leased)
+
+
+class BrokenOff(Protocol):
+    """Knows which uploads broke off."""
+
+    def suspects(self, name: bytes, /) -> bool:
+        """Tell whether anything is known of files of this name; where not, nothing speaks against any of them."""
+
+    def standing(self, file: FileFacts, /) -> str | None:
+        """Return what speaks for the file being partial, or None."""

@@ -10,7 +10,7 @@ from os import stat_result
 
 from s3sync.dropzone.facts import FolderFacts
 from s3sync.dropzone.rules import Standards
-from s3sync.keys import MAX_KEY_BYTES
+from s3sync.keys import MAX_KEY_BYTES, is_utf8
 
 _KIND = 0o170000
 """The bits of a mode that say what kind of thing it is (inode(7))."""
@@ -35,12 +35,14 @@ Glance = Callable[[bytes, stat_result], Sight]
 def glance(folder: FolderFacts, standards: Standards) -> Glance | None:
     """Return what tells most files of `folder` apart at once, so that a scan need not ask them rule by rule.
 
-    None where something is known that only the rules weigh. What it says of a file the rules say too; a test tries that on all
-    it can think of.
+    None where only the rules can tell them apart. What it says of a file the rules say too; a test tries that on all it can
+    think of.
     """
-    known = standards.unreleasable or standards.exists or standards.partial is not None
     rights = folder.rights
-    if known or standards.utf8_only or (folder.sticky and not (rights.owns_all or rights.uid == folder.owner)):
+    if folder.sticky and not (rights.owns_all or rights.uid == folder.owner):
+        return None
+    ascii_only = standards.utf8_only
+    if ascii_only and not is_utf8(folder.prefix):
         return None
     longest = MAX_KEY_BYTES - len(folder.prefix)
     largest = sys.maxsize if standards.max_size is None else standards.max_size
@@ -50,7 +52,10 @@ def glance(folder: FolderFacts, standards: Standards) -> Glance | None:
     leased = rights.uid if folder.leases and not rights.leases_all else _NOBODY
     readable = 0 if rights.reads_all else stat.S_IROTH
     looked_at, plain = _KIND | readable, stat.S_IFREG | readable
-    temporary, in_flight, path = standards.temporary_pattern.match, standards.in_flight, folder.path
+    temporary, path = standards.temporary_pattern.match, folder.path
+    in_flight, unreleasable, exists = standards.in_flight, standards.unreleasable, standards.exists
+    known = bool(unreleasable or exists)
+    suspects = None if standards.partial is None else standards.partial.suspects
     finished, young, unsure = Sight.FINISHED, Sight.YOUNG, Sight.UNSURE
 
     def look(name: bytes, seen: stat_result) -> Sight:
@@ -60,6 +65,9 @@ def glance(folder: FolderFacts, standards: Standards) -> Glance | None:
             or len(name) > longest
             or temporary(name) is not None
             or path + name in in_flight
+            or (known and (path + name in unreleasable or path + name in exists))
+            or (ascii_only and not name.isascii())
+            or (suspects is not None and suspects(name))
         ):
             return unsure
         ctime_ns = seen.st_ctime_ns

@@ -111,6 +111,10 @@ class BrokenUploads:
         self._kept = set(self._broken)
         return changes
 
+    def suspects(self, name: bytes) -> bool:
+        """Tell whether anything is known of files of this name."""
+        return bool(self._by_name) and blurred(name) in self._by_name
+
     def standing(self, path: bytes, size: int, mtime_ns: int) -> str | None:
         """Return what speaks against the file at `path` (`<bucket>/<key>`), or None."""
         keys = self._by_name.get(blurred(path[path.rfind(b"/") + 1 :]))

@@ -18,23 +18,15 @@ from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
-from typing import Protocol
 
 from s3sync.dropzone.candidate import Identity
-from s3sync.dropzone.facts import FileFacts, FolderFacts
+from s3sync.dropzone.facts import BrokenOff, FileFacts, FolderFacts
 from s3sync.dropzone.quiet import QuietClock
 from s3sync.dropzone.reasons import Reason, Refusal
 from s3sync.keys import MAX_KEY_BYTES, RESERVED_PREFIX, display, is_utf8
 
 TEMPORARY_NAMES = (".*", "*.filepart", "*.part", "*.partial", "*.tmp", ".in.*", ".pureftpd-upload.*")
 """What WinSCP, rclone, lftp, rsync, proftpd and pure-ftpd call a file they are not done with; and hidden names."""
-
-
-class BrokenOff(Protocol):
-    """Knows which uploads broke off."""
-
-    def standing(self, file: FileFacts, /) -> str | None:
-        """Return what speaks for the file being partial, or None."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s3sync.dropzone.facts import FolderFacts
+from s3sync.dropzone.candidate import Identity
+from s3sync.dropzone.facts import FileFacts, FolderFacts
 from s3sync.dropzone.glance import Sight, Young
 from s3sync.dropzone.quiet import QuietClock
 from s3sync.dropzone.reasons import Reason, Refusal
@@ -29,6 +30,18 @@ def _clock(*, stepped: bool = False) -> QuietClock:
     return clock
 
 
+class _HalfFiles:
+    """Knows one file that is partial, and a whole one of its name."""
+
+    def suspects(self, name: bytes) -> bool:
+        """Both are called alike."""
+        return name == b"half"
+
+    def standing(self, file: FileFacts) -> str | None:
+        """The smaller one broke off."""
+        return "it broke off" if file.name == b"half" and file.stat.st_size == 5 else None
+
+
 rights = st.builds(
     Rights, uid=st.sampled_from([0, US]), reads_all=st.booleans(), owns_all=st.booleans(), leases_all=st.booleans()
 )
@@ -38,10 +51,11 @@ folders = st.builds(
     rights=rights,
     owner=st.sampled_from([US, THEM]),
     sticky=st.booleans(),
-    prefix=st.sampled_from([b"", b"in/", b"d" * 1015 + b"/"]),
+    prefix=st.sampled_from([b"", b"in/", b"caf\xe9/", "café/".encode(), b"d" * 1015 + b"/"]),
     leases=st.booleans(),
 )
-_NAMES = [b"file", b".hidden", b"x.filepart", b"x.tmp", b"n" * 255, b"caf\xe9", b"known"]
+_NAMES = [b"file", b".hidden", b"x.filepart", b"x.tmp", b"n" * 255, b"caf\xe9", "café".encode(), b"half", b"known"]
+_KNOWN = {b"bucket/known": a_file().identity}
 
 
 @given(
@@ -55,6 +69,9 @@ _NAMES = [b"file", b".hidden", b"x.filepart", b"x.tmp", b"n" * 255, b"caf\xe9", 
     max_size=st.sampled_from([None, 100]),
     utf8_only=st.booleans(),
     in_flight=st.sampled_from([frozenset[bytes](), frozenset({b"bucket/known"})]),
+    unreleasable=st.sampled_from([{}, _KNOWN]),
+    exists=st.sampled_from([{}, _KNOWN]),
+    partial=st.sampled_from([None, _HalfFiles()]),
     nudge_ns=st.sampled_from([-1, 0, 1]),
     stepped=st.booleans(),
 )
@@ -70,11 +87,22 @@ def test_what_a_glance_says_the_rules_say_too(
     max_size: int | None,
     utf8_only: bool,
     in_flight: frozenset[bytes],
+    unreleasable: dict[bytes, Identity],
+    exists: dict[bytes, Identity],
+    partial: _HalfFiles | None,
     nudge_ns: int,
     stepped: bool,
 ) -> None:
     """The scan's short cut says nothing its rules, asked one by one, would not; and of ordinary files it does say it."""
-    asked = ladder_of(quiet=_clock(stepped=stepped), max_size=max_size, utf8_only=utf8_only, in_flight=in_flight)
+    asked = ladder_of(
+        quiet=_clock(stepped=stepped),
+        max_size=max_size,
+        utf8_only=utf8_only,
+        in_flight=in_flight,
+        unreleasable=unreleasable,
+        exists=exists,
+        partial=partial,
+    )
     readable = folder.rights.reads_all or bool(mode & stat.S_IROTH)
     ctime_ns = NOW_NS - age_s * SECOND + nudge_ns
     seen = a_file(name, folder=folder, readable=readable, mode=kind | mode, uid=uid, size=size, ctime_ns=ctime_ns)
@@ -86,7 +114,7 @@ def test_what_a_glance_says_the_rules_say_too(
     assert sight is not Sight.FINISHED or refusal is None
     assert sight is not Sight.YOUNG or refusal == asked.rests(seen)
     ordinary = (kind, mode, size, name) == (stat.S_IFREG, 0o644, 5, b"file") and len(folder.prefix) < 9
-    if ordinary and not utf8_only and not folder.sticky:
+    if ordinary and not folder.sticky and not (utf8_only and folder.prefix == b"caf\xe9/"):
         assert sight is Sight.FINISHED or age_s < 241 or stepped
         assert sight is Sight.YOUNG or not -60 < age_s < 60 or uid == folder.rights.uid
 
@@ -111,6 +139,11 @@ def test_finished_and_young_files_are_told_at_a_glance(deviation: dict[str, Any]
     [
         ({"name": b".hidden"}, Reason.TEMPORARY_NAME),
         ({"name": b"known"}, Reason.IN_FLIGHT),
+        ({"name": b"stuck"}, Reason.UNRELEASABLE),
+        ({"name": b"taken"}, Reason.EXISTS),
+        ({"name": b"caf\xe9"}, Reason.KEY_NOT_UTF8),
+        ({"folder": replace(FOLDER, prefix=b"caf\xe9/")}, Reason.KEY_NOT_UTF8),
+        ({"name": b"half"}, Reason.PROBABLY_PARTIAL),
         ({"name": b"n" * 250, "folder": replace(FOLDER, prefix=b"d" * 1000)}, Reason.KEY_TOO_LONG),
         ({"mode": stat.S_IFLNK | 0o777}, Reason.SYMLINK),
         ({"mode": stat.S_IFIFO | 0o666}, Reason.FIFO),
@@ -126,11 +159,30 @@ def test_one_thing_amiss_is_left_to_the_rules(deviation: dict[str, Any], reason:
 
 def _both(deviation: dict[str, Any]) -> tuple[Reason | None, Sight]:
     """Return what the rules and what a glance says of an ordinary file that deviates."""
-    asked = ladder_of(quiet=_clock(), max_size=100, in_flight={b"bucket/known"})
     file = a_file(**deviation)
+    asked = ladder_of(
+        quiet=_clock(),
+        max_size=100,
+        utf8_only=True,
+        in_flight={b"bucket/known"},
+        unreleasable={b"bucket/stuck": file.identity},
+        exists={b"bucket/taken": file.identity},
+        partial=_HalfFiles(),
+    )
     look = asked.glance(file.folder, None)
     refusal = asked.refuses_file(file, None)
     return refusal and refusal.reason, look(file.name, file.stat) if look else Sight.UNSURE
+
+
+def test_a_file_that_is_known_is_left_to_the_rules() -> None:
+    """On its way, archived and not removable, its key taken: each is enough, and whether it is still that file they look at."""
+    known = {b"bucket/file": a_file().identity}
+    ladders = [ladder_of(in_flight=known), ladder_of(unreleasable=known), ladder_of(exists=known)]
+
+    looks = [asked.glance(FOLDER, None) for asked in ladders]
+
+    assert [Sight.UNSURE] * 3 == [look(b"file", a_file().stat) for look in looks if look]
+    assert [Sight.FINISHED] * 3 == [look(b"other", a_file().stat) for look in looks if look]
 
 
 @pytest.mark.parametrize(
@@ -161,15 +213,7 @@ def test_of_young_files_the_one_is_remembered_that_will_be_quiet_first() -> None
     assert (3, 7, b"c", 5) == (young.files, young.bytes, young.name, young.seen.st_ctime_ns)
 
 
-def test_a_key_that_must_be_unicode_is_never_told_at_a_glance() -> None:
-    """Where a key becomes an object's, only the rule looks at its encoding."""
-    assert ladder_of(utf8_only=True).glance(FOLDER, None) is None
-
-
-def test_nothing_is_told_at_a_glance_where_only_the_rules_know() -> None:
-    """A folder nothing can be removed from, files archived and not removable, keys that are taken: each file is asked."""
-    refusal = Refusal(Reason.IMMUTABLE, "")
-    stuck = ladder_of(unreleasable={b"bucket/file": a_file().identity})
-
-    assert (None, None) == (ladder_of().glance(FOLDER, refusal), stuck.glance(FOLDER, None))
+def test_nothing_is_told_at_a_glance_of_a_folder_from_which_nothing_can_be_removed() -> None:
+    """What is known of a file comes before that, and only the rules ask in that order."""
+    assert ladder_of().glance(FOLDER, Refusal(Reason.IMMUTABLE, "")) is None
     assert ladder_of().glance(FOLDER, None) is not None

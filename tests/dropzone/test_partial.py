@@ -32,6 +32,16 @@ def _learnt(*events: Transfer | Renamed) -> BrokenUploads:
     return broken
 
 
+@pytest.mark.parametrize("name", [b"x y", b"caf\xe9", b"x", b"other"])
+def test_what_is_not_suspected_nothing_stands_against(name: bytes) -> None:
+    """Names are compared as the least exact of the logs writes them; with nothing learnt, none is suspected."""
+    learnt = _learnt(_ended(b"/bucket/x y", 5), _ended(b"/bucket/caf?", 5, server=Server.VSFTPD))
+
+    assert learnt.suspects(name) or learnt.standing(b"bucket/" + name, 5, AT) is None
+    assert (name in {b"x y", b"caf\xe9"}) is learnt.suspects(name)
+    assert not _learnt().suspects(name)
+
+
 def test_a_broken_off_upload_stands_against_its_file() -> None:
     """Who, when and after how much is said."""
     detail = _learnt(_ended(b"/bucket/a/x", 5)).standing(b"bucket/a/x", 5, AT)

@@ -20,6 +20,7 @@ from typing import Any, TypedDict, Unpack
 import pytest
 
 from s3sync.dropzone.candidate import Candidate, Identity
+from s3sync.dropzone.facts import BrokenOff
 from s3sync.dropzone.ladder import Ladder
 from s3sync.dropzone.quarantine import Find, foresee_quarantine
 from s3sync.dropzone.quiet import QuietClock
@@ -55,6 +56,8 @@ class Demands(TypedDict, total=False):
     max_size: int | None
     in_flight: Container[bytes]
     unreleasable: Mapping[bytes, Identity]
+    exists: Mapping[bytes, Identity]
+    partial: BrokenOff | None
 
 
 def ladder(**standards: Unpack[Demands]) -> Ladder:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,13 @@ from s3batch.pack.build import BuildJob
 from s3batch.pack.transfers import AskedAgain, TransferLogs
 from s3batch.pack.workers import InLine
 from s3sync.dropzone.candidate import Candidate, Candidates, Identity
+from s3sync.dropzone.quiet import QuietClock
+from s3sync.dropzone.zone import DropZone
 from s3sync.errors import Transient
 from s3sync.events import Event
 from s3sync.statedb import StateDb
 from s3sync.times import rfc3339
+from tests.dropzone.zones import everything_old, held, ladder
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
@@ -155,6 +158,23 @@ def test_accepted_counts_for_one_state_of_a_file(host: Host) -> None:
 
     os.utime(host.zone / "bucket" / "file", ns=(1, candidate.identity.mtime_ns + 1))
     assert host.stands(host.candidate("file"))
+
+
+def test_a_scan_holds_what_broke_off_and_nothing_else(host: Host) -> None:
+    """Young or old, and until somebody accepts it; files of other names are not asked about."""
+    half = host.uploaded("half", b"12345")
+    (host.zone / "bucket" / "whole").write_bytes(b"12345")
+    host.logs.begin_pass()
+    young = QuietClock(timedelta(minutes=1))
+    young.begin_pass(wall_ns=half.identity.ctime_ns, monotonic_ns=0)
+
+    with DropZone.open(host.zone) as zone:
+        found = [held(zone, ladder(quiet=clock, partial=host.logs)) for clock in (young, everything_old())]
+        host.accepted.accept(half.path, half.identity, "the log says so")
+        accepted = held(zone, ladder(partial=host.logs))
+
+    broken_off = {b"bucket/half": "probably_partial"}
+    assert [broken_off | {b"bucket/whole": "quiet"}, broken_off, {}] == [*found, accepted]
 
 
 def test_a_log_that_cannot_be_read_is_told_of_once(host: Host) -> None:
