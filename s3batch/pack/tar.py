@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import tarfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from zlib import adler32
@@ -24,6 +25,9 @@ from s3sync.store.checksum import Crc64Nvme
 BLOCK = 512
 END_OF_ARCHIVE = bytes(2 * BLOCK)
 BUFFER_BYTES = 1 << 20
+LET_GO_BYTES = 8 << 20
+"""In runs of this length, aligned to it: memory that goes beyond one's end is kept by the kernel as a whole."""
+_THE_REST = 0
 
 _NAME_BYTES, _PREFIX_BYTES = 100, 155
 _MAX_OCTAL_7, _MAX_OCTAL_11 = 8**7 - 1, 8**11 - 1
@@ -122,6 +126,17 @@ class Unreadable(Exception):
 
 class Full(Exception):
     """The archive has no room for the file, and holds something already."""
+
+
+def _let_go(source: int, begin: int, count: int) -> int:
+    """Let the kernel forget `count` bytes of an original from `begin`, and return where they end.
+
+    Nobody will read them again, and the archive is as long as all of them: so it takes the memory they had, and not as much
+    again from somebody else.
+    """
+    with suppress(OSError):  # advice that a filesystem may refuse
+        os.posix_fadvise(source, begin, count, os.POSIX_FADV_DONTNEED)
+    return begin + count
 
 
 def _readv(source: int, into: memoryview) -> int:
@@ -228,19 +243,22 @@ class TarWriter:
         self._undo_to = (start, 0, self._crc.copy())
         digest = sha256()
         self._lay(head)
-        left = size
-        while left:
+        done = held_from = 0
+        while done < size:
             if self._used == self._capacity:
                 self._flush()
             if not undisturbed(source):
                 raise Shrunk
-            end = min(self._capacity, self._used + left)
+            end = min(self._capacity, self._used + size - done)
             count = _readv(source, self._buffer[self._used : end])
             if count == 0:
                 raise Shrunk
             digest.update(self._buffer[self._used : self._used + count])
             self._used += count
-            left -= count
+            done += count
+            if done - held_from >= LET_GO_BYTES:
+                held_from = _let_go(source, held_from, LET_GO_BYTES)
+        _let_go(source, held_from, _THE_REST)
         self._lay(bytes(padded(size) - size))
         return start + len(head), digest.digest()
 

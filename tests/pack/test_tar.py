@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from s3batch.pack.tar import Attributes, Owner, Shrunk, TarWriter, Written, footprint, header
+from s3batch.pack.tar import LET_GO_BYTES, Attributes, Owner, Shrunk, TarWriter, Written, footprint, header
 from s3sync.store.checksum import crc64nvme_base64
 
 OWNER = Attributes(mode=0o640, uid=1000, gid=1000, user="drop", group="drop")
@@ -241,3 +241,27 @@ def test_copying_stops_when_somebody_waits_for_the_file(workshop: Workshop) -> N
         workshop.add(b"large", content(60_000), undisturbed=lambda _: next(answers))
 
     assert [] == list(answers)
+
+
+def test_memory_that_held_a_large_original_is_given_back(tmp_path: Path) -> None:
+    """The system keeps nothing of a file that nobody will read again: the archive takes as much."""
+    size = 2 * LET_GO_BYTES + 100_000
+    original = os.open(tmp_path / "original", os.O_RDWR | os.O_CREAT)
+    os.pwrite(original, bytes(size), 0)
+    os.fsync(original)
+    os.posix_fadvise(original, 0, 0, os.POSIX_FADV_DONTNEED)
+    if _in_memory(original, 0):
+        pytest.skip("this filesystem lets go of nothing")
+    os.pread(original, size, 0)
+    workshop = Workshop(tmp_path, 1 << 20)
+    workshop.writer.add(original, header(b"key", size, 0, Owner(OWNER)), size, lambda _: True)
+
+    assert [] == [offset for offset in range(0, size, 1 << 16) if _in_memory(original, offset)]
+    os.close(original)
+
+
+def _in_memory(fd: int, offset: int) -> bool:
+    try:
+        return os.preadv(fd, [bytearray(1)], offset, os.RWF_NOWAIT) == 1
+    except BlockingIOError:
+        return False
