@@ -20,11 +20,14 @@ from dataclasses import dataclass
 from hashlib import sha256
 from zlib import adler32
 
+from s3sync.dropzone.syscalls import begin_flush
 from s3sync.store.checksum import Crc64Nvme
 
 BLOCK = 512
 END_OF_ARCHIVE = bytes(2 * BLOCK)
 BUFFER_BYTES = 1 << 20
+FLUSH_BEHIND_BYTES = 8 << 20
+"""So much is on its way to the disk at a time while more is written: the flush at the end has little left to wait for."""
 LET_GO_BYTES = 8 << 20
 """In runs of this length, aligned to it: memory that goes beyond one's end is kept by the kernel as a whole."""
 _THE_REST = 0
@@ -160,6 +163,8 @@ class TarWriter:
         self._capacity = buffer_bytes
         self._used = 0
         self._flushed = 0
+        self._begun = 0
+        """Up to where it is on its way to the disk."""
         self._crc = Crc64Nvme()
         self._undo_to: tuple[int, int, Crc64Nvme | None] | None = None
         """What `undo` goes back to: bytes flushed, bytes in the buffer, and the checksum if something was flushed since."""
@@ -211,6 +216,7 @@ class TarWriter:
         if crc is not None:
             self._crc = crc
             os.ftruncate(self._fd, self._flushed)
+            self._begun = min(self._begun, self._flushed)
 
     def finish(self) -> None:
         """Write the end-of-archive blocks and everything still in the buffer."""
@@ -276,3 +282,6 @@ class TarWriter:
             self._flushed += written
             filled = filled[written:]
         self._used = 0
+        if self._flushed - self._begun >= FLUSH_BEHIND_BYTES:
+            begin_flush(self._fd, self._begun, self._flushed - self._begun)
+            self._begun = self._flushed

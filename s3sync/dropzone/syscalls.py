@@ -1,4 +1,4 @@
-"""What Linux offers and Python does not: a rename that never replaces, one filesystem's flush, a file's flags, our rights.
+"""What Linux offers and Python does not: a rename that never replaces, flushes of other kinds, a file's flags, our rights.
 
 Everything here is one system call (or one file of `/proc`) with its error raised as `OSError`, and nothing decides anything.
 `ctypes` hands the interpreter lock back while the call runs, so threads may wait for the disk side by side.
@@ -19,7 +19,11 @@ _renameat2.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_cha
 _syncfs = _libc.syncfs
 _syncfs.argtypes = (ctypes.c_int,)
 
+_sync_file_range = _libc.sync_file_range
+_sync_file_range.argtypes = (ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint)
+
 _RENAME_NOREPLACE = 1
+_SYNC_FILE_RANGE_WRITE = 2
 FLAGS_BYTES = struct.calcsize("l")
 _LOWEST_BYTE = 0 if sys.byteorder == "little" else struct.calcsize("i") - 1
 """Of the answer: the kernel writes an int, whatever the request's number says."""
@@ -48,6 +52,15 @@ def flush_filesystem(fd: int) -> None:
     """Write everything of the filesystem that holds `fd` to its disk, names and contents. Raises `OSError`."""
     if _syncfs(fd) != 0:
         _raise_errno(None)
+
+
+def begin_flush(fd: int, offset: int, count: int) -> None:
+    """Have `count` bytes from `offset` on their way to the disk, without waiting and without knowing what becomes of them.
+
+    Only a flush afterwards makes anything certain; it tells of every failure, also of one that befell what was begun here, and
+    so this has nothing to tell.
+    """
+    _sync_file_range(fd, offset, count, _SYNC_FILE_RANGE_WRITE)
 
 
 def is_pinned(fd: int, answer: bytearray | None = None) -> bool:

@@ -8,13 +8,25 @@ import shutil
 import subprocess
 import tarfile
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from s3batch.pack.tar import LET_GO_BYTES, Attributes, Owner, Shrunk, TarWriter, Written, footprint, header
+from s3batch.pack.tar import (
+    BLOCK,
+    FLUSH_BEHIND_BYTES,
+    LET_GO_BYTES,
+    Attributes,
+    Owner,
+    Shrunk,
+    TarWriter,
+    Written,
+    footprint,
+    header,
+)
 from s3sync.store.checksum import crc64nvme_base64
 
 OWNER = Attributes(mode=0o640, uid=1000, gid=1000, user="drop", group="drop")
@@ -258,6 +270,24 @@ def test_memory_that_held_a_large_original_is_given_back(tmp_path: Path) -> None
 
     assert [] == [offset for offset in range(0, size, 1 << 16) if _in_memory(original, offset)]
     os.close(original)
+
+
+def test_an_archive_is_on_its_way_to_the_disk_while_it_grows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each stretch of it once, and again where it was written anew."""
+    begun: list[tuple[int, int]] = []
+    monkeypatch.setattr("s3batch.pack.tar.begin_flush", lambda _, offset, count: begun.append((offset, offset + count)))
+    workshop = Workshop(tmp_path, 1 << 20)
+    large = content(FLUSH_BEHIND_BYTES * 2)
+    workshop.add(b"one", large)
+    workshop.add(b"taken out", large)
+    workshop.writer.undo()
+    place, _ = workshop.add(b"two", large)
+    workshop.finish()
+
+    once, again = begun[:4], begun[4:]
+    assert (0, FLUSH_BEHIND_BYTES) == once[0]
+    assert [] == [(before, after) for run in (once, again) for before, after in pairwise(run) if before[1] != after[0]]
+    assert (place - BLOCK, once[-1][1]) == (again[0][0], again[-1][1])
 
 
 def _in_memory(fd: int, offset: int) -> bool:
