@@ -30,7 +30,8 @@ FLUSH_BEHIND_BYTES = 8 << 20
 """So much is on its way to the disk at a time while more is written: the flush at the end has little left to wait for."""
 LET_GO_BYTES = 8 << 20
 """In runs of this length, aligned to it: memory that goes beyond one's end is kept by the kernel as a whole."""
-_THE_REST = 0
+THE_REST = 0
+"""As a count of bytes, all there are."""
 
 _NAME_BYTES, _PREFIX_BYTES = 100, 155
 _MAX_OCTAL_7, _MAX_OCTAL_11 = 8**7 - 1, 8**11 - 1
@@ -264,7 +265,7 @@ class TarWriter:
             done += count
             if done - held_from >= LET_GO_BYTES:
                 held_from = _let_go(source, held_from, LET_GO_BYTES)
-        _let_go(source, held_from, _THE_REST)
+        _let_go(source, held_from, THE_REST)
         self._lay(bytes(padded(size) - size))
         return start + len(head), digest.digest()
 
