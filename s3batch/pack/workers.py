@@ -1,33 +1,30 @@
 """Worker processes that build archives and remove originals, and die with the agent.
 
-Spawned, not forked: a forked child would inherit the agent's locks and hold them after the agent was killed. Each asks the
-kernel to be killed when its parent dies, and asks again whether the parent is still the one it knew, for the parent may
-have died in between. An interrupt meant for the agent is the agent's; asked to terminate, a worker goes at once, and what it
-was doing is done again. Building and removing have processes of their own, so that neither waits for the other. Both last one
+Spawned, not forked: a forked child would inherit the agent's locks and hold them after the agent was killed. Each imports what
+it is handed and no more (`s3batch.pack.settling`). Asked to terminate, a worker goes at once, and what it was doing is done
+again. Building and removing have processes of their own, so that neither waits for the other. Both last one
 pass, so an idle agent keeps no idle processes.
 """
 
 from __future__ import annotations
 
-import ctypes
-import gc
 import multiprocessing
 import os
-import signal
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from functools import partial
 from types import TracebackType
 from typing import Protocol, Self, TypeVar
 
 from s3batch.pack.build import BuildJob, Built, build
+from s3batch.pack.settling import settle_in
 from s3sync.dropzone.chunks import Chunk, remove_elsewhere
 from s3sync.dropzone.removal import Outcome
-from s3sync.dropzone.writers import ignore_lease_signals
 
-_PR_SET_PDEATHSIG = 1
-"""prctl(2), from linux/prctl.h."""
+REMOVE = partial(remove_elsewhere, sleep=time.sleep)
+"""What a remover is handed: named by where it lies, since whatever the file of its name imports the remover imports too."""
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -60,7 +57,7 @@ class Workers:
 
     def remove(self, chunk: Chunk) -> Future[Outcome]:
         """Begin to remove; see `s3sync.dropzone.chunks.Removers`. Raises `OSError` where no worker can be started."""
-        return self._removers.submit(_remove, chunk)
+        return self._removers.submit(REMOVE, chunk)
 
     def __enter__(self) -> Self:
         return self
@@ -115,7 +112,7 @@ class _Pool:
             self._pool = ProcessPoolExecutor(
                 self._workers,
                 mp_context=multiprocessing.get_context("spawn"),
-                initializer=_settle_in,
+                initializer=settle_in,
                 initargs=(os.getpid(),),
             )
         return self._pool
@@ -142,7 +139,7 @@ class InLine:
 
     def remove(self, chunk: Chunk) -> Future[Outcome]:
         """Remove now."""
-        return _now(_remove, chunk)
+        return _now(REMOVE, chunk)
 
 
 def _kill_overlooked(pool: ProcessPoolExecutor) -> None:
@@ -163,17 +160,3 @@ def _now(work: Callable[[Job], Result], job: Job) -> Future[Result]:
     except Exception as error:  # noqa: BLE001 - handed to whoever asks the future, as an executor would
         future.set_exception(error)
     return future
-
-
-def _remove(chunk: Chunk) -> Outcome:
-    return remove_elsewhere(chunk, time.sleep)
-
-
-def _settle_in(parent: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:
-        os._exit(1)
-    ignore_lease_signals()
-    # Neither kind of work makes cycles, and walking a hundred thousand candidates again and again takes its time.
-    gc.disable()

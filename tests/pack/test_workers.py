@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import signal
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import BrokenExecutor
@@ -12,7 +15,8 @@ from concurrent.futures import process as executor
 
 import pytest
 
-from s3batch.pack.workers import _Pool
+from s3batch.pack.settling import settle_in
+from s3batch.pack.workers import REMOVE, _Pool
 
 SECONDS = 30
 """Longer than anything here takes."""
@@ -45,3 +49,14 @@ def test_a_process_that_starts_while_another_dies_is_not_waited_for(monkeypatch:
     ending.start()
     ending.join(SECONDS)
     assert not ending.is_alive()
+
+
+def test_a_remover_starts_with_what_removing_needs() -> None:
+    """Not with what builds archives, which takes as long again to import."""
+    handed = pickle.dumps((settle_in, REMOVE))
+    started = "import pickle, sys; pickle.load(sys.stdin.buffer); print(*sys.modules)"
+    said = subprocess.run([sys.executable, "-c", started], input=handed, capture_output=True, check=True)
+    loaded = set(said.stdout.decode().split())
+
+    assert {"s3sync.dropzone.chunks", "s3batch.pack.settling"} <= loaded
+    assert set() == {"awscrt", "s3batch.pack.build", "s3batch.model"} & loaded
