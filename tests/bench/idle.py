@@ -8,17 +8,27 @@ import socket
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
 
+from s3batch.model import Batch, Closed
+from s3batch.pack.journal import PackJournal
+from s3batch.pack.names import Names
+from s3sync.dropzone.candidate import Candidates
+from s3sync.statedb import StateDb
+from s3sync.store.contract import StorageClass
 from tests.bench.sets import make
 from tests.bench.turns import Turn, take_turn
 from tests.bench.whole import BUCKET, Place
 
 WATCHED_SECONDS = 30.0
+UNFINISHED = 10_000
+"""Batches that an earlier run left behind, more than any host ever has."""
 
 
 def passes(base: Path, scale: float, url: str) -> dict[str, Callable[[], Turn]]:
@@ -48,16 +58,37 @@ def standing_by(base: Path, url: str) -> list[tuple[str, str]]:
         after = watched.cpu_times()
         spent = max(0.0, after.user + after.system - before.user - before.system)
         memory = watched.memory_info().rss
+    _leave_unfinished(place.state / "s3batch" / "journal.db")
+    with _agent(place, base) as (_, ready_late_seconds):
+        pass
     return [
         ("start to READY", f"{ready_seconds:.2f} s"),
+        (f"start to READY, {UNFINISHED:,} unfinished batches", f"{ready_late_seconds:.2f} s"),
         ("memory of an idle agent", f"{memory / (1 << 20):.0f} MiB"),
         ("processor of an idle agent", f"{100 * spent / (time.monotonic() - began):.3f} %"),
     ]
 
 
+def _leave_unfinished(path: Path) -> None:
+    """Reserve batches that nobody goes on with."""
+    names = Names(
+        storage_class=StorageClass.DEEP_ARCHIVE,
+        manifest_bucket=None,
+        host="host",
+        tool="bench",
+        new_suffix=lambda: uuid.uuid4().hex[:12],
+    )
+    batch = Batch(bucket=BUCKET, folder="", candidates=Candidates(BUCKET), planned_bytes=0, reason=Closed.ONCE)
+    with StateDb.open(path) as db:
+        journal = PackJournal(db, now=lambda: datetime.now(UTC))
+        for _ in range(UNFINISHED):
+            journal.reserve(batch, names)
+
+
 @contextmanager
 def _agent(place: Place, base: Path) -> Iterator[tuple[subprocess.Popen[bytes], float]]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
+        (base / "notify").unlink(missing_ok=True)
         told.bind(os.fspath(base / "notify"))
         told.settimeout(60)
         environment = {**place.environment, "NOTIFY_SOCKET": os.fspath(base / "notify")}
