@@ -14,6 +14,7 @@ from s3batch.catalogue.targets import uri
 from s3batch.catalogue.view import entry_object
 from s3batch.commands import _catalogues
 from s3batch.commands._catalogues import chosen, setup_catalogue
+from s3batch.commands._counts import read_count
 from s3batch.commands._moments import first_moment, last_moment
 from s3batch.legacy.former import Former, FormerFile
 from s3sync import keys
@@ -55,7 +56,7 @@ def setup(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--until", metavar="TIME", help="archived at or before; a date includes its day")
     parser.add_argument("--larger", metavar="SIZE", type=read_size, help="files of this size or larger, such as 10MiB")
     parser.add_argument("--smaller", metavar="SIZE", type=read_size, help="files of this size or smaller")
-    parser.add_argument("--limit", metavar="N", type=_count, default=100, help="stop after so many (default 100; 0: never)")
+    parser.add_argument("--limit", metavar="N", type=read_count, default=100, help="stop after so many (default 100; 0: never)")
     parser.add_argument("--after", metavar="CURSOR", help="go on where an earlier search stopped")
     setup_catalogue(parser)
 
@@ -129,10 +130,3 @@ def _line(entry: Entry) -> str:
     member, archived = entry.member, entry.archive.created
     modified = human_time(from_ns(member.mtime_ns))
     return f"{modified}  {human_size(member.size):>10}  archived {archived:%Y-%m-%d}  {uri(entry.bucket, member.key)}"
-
-
-def _count(text: str) -> int:
-    count = int(text)
-    if count < 0:
-        raise argparse.ArgumentTypeError("must not be negative")
-    return count

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from s3batch.commands._counts import read_count
 from s3batch.restore.engine import RestoreEngine
 from s3batch.restore.follow import follow
 from s3batch.restore.requests import Deliverer, Part, Request, State
@@ -52,7 +53,7 @@ def setup(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=ACTIONS, nargs="?", default="list", help="list (default), show, wait or cancel")
     parser.add_argument("id", nargs="?", help="the request; not for list")
     parser.add_argument("--timeout", type=_duration, metavar="DURATION", help="wait no longer than this, such as 90s or 2h")
-    parser.add_argument("--limit", type=int, default=100, metavar="N", help="list no more than this many (default: 100)")
+    parser.add_argument("--limit", type=read_count, default=100, metavar="N", help="list no more than this many (default: 100)")
 
 
 def run(args: argparse.Namespace, app: RestoreApp) -> Exit:

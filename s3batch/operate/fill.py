@@ -38,7 +38,12 @@ class Fill:
 
 def share(size_bytes: int, members: int, *, max_bytes: int, max_members: int) -> float:
     """Return how full an archive is, from 0 to 1."""
-    return min(1.0, max(size_bytes / max_bytes, members / min(max_members, ENOUGH_MEMBERS)))
+    return min(1.0, max(size_bytes / max_bytes, members / _full_members(max_members)))
+
+
+def _full_members(max_members: int) -> int:
+    """Return how many members make a full archive: more are taken only where one folder has more."""
+    return min(max_members, ENOUGH_MEMBERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +105,8 @@ class FillGauge:
         return None
 
     def _close(self, group: _Group) -> None:
-        most = min(self.limits.max_members, ENOUGH_MEMBERS)
-        by_bytes, by_members = -(-group.bytes // self.limits.max_bytes), -(-group.members // most)
+        by_bytes = -(-group.bytes // self.limits.max_bytes)
+        by_members = -(-group.members // _full_members(self.limits.max_members))
         group.archives += max(by_bytes, by_members)
         group.bytes = group.members = 0
 

@@ -415,6 +415,15 @@ def test_mistakes_in_arguments(desk: Desk, typed: list[str], capsys: pytest.Capt
     assert Exit.USAGE == refused.value.code
 
 
+def test_list_of_fewer_than_none(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    """A negative limit is refused: it would list everything."""
+    with pytest.raises(SystemExit) as refused:
+        desk.requests("list", "--limit", "-3")
+
+    assert Exit.USAGE == refused.value.code
+    assert "negative" in capsys.readouterr().err
+
+
 def test_timeout_that_is_none(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
     """A timeout that is no duration is refused with what would be one."""
     with pytest.raises(SystemExit):

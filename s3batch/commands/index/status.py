@@ -9,6 +9,7 @@ from s3batch.catalogue.arrange import Arrangement, arrange
 from s3batch.catalogue.opensearch import OpenSearchCluster
 from s3batch.catalogue.outbox import Behind, SetAside
 from s3batch.catalogue.template import ALIAS
+from s3batch.commands._counts import read_count
 from s3batch.commands._records import open_records
 from s3batch.commands.index._problems import show_problems
 from s3sync.errors import Exit, Failure
@@ -21,7 +22,7 @@ MOST_SHOWN = 20
 
 def setup(group: argparse._ArgumentGroup) -> None:
     """Add the arguments."""
-    group.add_argument("--limit", type=int, default=MOST_SHOWN, metavar="N", help="show at most N refused documents")
+    group.add_argument("--limit", type=read_count, default=MOST_SHOWN, metavar="N", help="show at most N refused documents")
 
 
 def run(args: argparse.Namespace, app: App, cluster: OpenSearchCluster) -> Exit:
