@@ -23,7 +23,7 @@ from s3batch.pack.yard import Yard
 from s3sync.dropzone.candidate import Candidate
 from s3sync.dropzone.ladder import Ladder
 from s3sync.dropzone.quarantine import ProvenQuarantines
-from s3sync.dropzone.recover import recover
+from s3sync.dropzone.recover import give_back, recover
 from s3sync.dropzone.rules import Standards
 from s3sync.dropzone.scan import Held, scan
 from s3sync.dropzone.zone import DropZone
@@ -94,16 +94,34 @@ class PackAgent:
             self._tidy_up(yard)
             ladder = self._ladder(yard)
             pipeline = Pipeline(yard, builders, self.tally)
+            unfinished = yard.steps.journal.unfinished()
             try:
-                for recorded in yard.steps.journal.unfinished():
+                for recorded in unfinished:
                     if not yard.parked.waits(recorded.reservation.bucket):
                         pipeline.resume(recorded)
                 limits = replace(self._limits, close_all=close_all)
                 pipeline.run(plan(self._candidates(ladder), limits, self._clocks.wall_ns()))
             finally:
                 pipeline.finish()
+        self._give_back({recorded.reservation.id for recorded in unfinished})
         self.tally.again_seconds = self._again_seconds()
         return self.tally
+
+    def _give_back(self, resumed: set[str]) -> None:
+        """Give back what batches that were ended without a release have in quarantine: nobody else would before a restart."""
+        ended = resumed - {recorded.reservation.id for recorded in self._yard.steps.journal.unfinished()}
+        if not ended:
+            return
+        try:
+            given_back = give_back(self._zone, ended)
+        except OSError as error:
+            wrong = f"a quarantine cannot be looked into: {error.strerror}"
+            self.tally.fail(Transient(self._yard.root, wrong, "What lies in it is safe, and is given back at the next start"))
+            return
+        for kept in given_back:
+            self.tally.leave(kept.reason)
+        if given_back:
+            self._yard.listener(StrayFilesSwept(spool=0, given_back=len(given_back)))
 
     def _again_seconds(self) -> float | None:
         """In how many seconds a file is quiet, a bucket is tried again, or a batch closes by its age, whichever is first."""

@@ -112,7 +112,7 @@ class SpoolFull(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StrayFilesSwept(Event):
-    """At the start: spool folders nobody knows were removed, and files found in quarantine were given back."""
+    """Spool folders nobody knows were removed, and files found in quarantine that no batch comes back for were given back."""
 
     name: ClassVar[str] = "stray_files_swept"
     level: ClassVar[Level] = Level.WARNING

@@ -106,7 +106,7 @@ def _manifested(recorded: Recorded, steps: Steps) -> ManifestedArchive:
 
 
 def _end_without_list(recorded: Recorded, steps: Steps) -> None:
-    """End a batch whose member list is gone; what lies in its quarantine folder is given back at the next start."""
+    """End a batch whose member list is gone; what lies in its quarantine folder is given back at the end of the pass."""
     batch = recorded.reservation.id
     why = "its member list is gone or damaged; its originals stay and are archived again"
     if recorded.state in {State.SPOOLED, State.STORED}:

@@ -1,4 +1,4 @@
-"""Empty the quarantine at the start of what no batch will come back for.
+"""Empty the quarantine of what no batch will come back for: at the start, and of batches that are ended without a release.
 
 A batch the journal knows finishes its own slots when its release is repeated. Slots of a batch nobody knows (the journal was
 lost) are given back by the note beside them; their files are then archived again, which costs a duplicate and loses nothing. A
@@ -51,6 +51,20 @@ def recover(zone: DropZone, known_batches: Container[str]) -> RecoverReport:
         with suppress(OSError):
             _remove_lost_probes(zone, bucket)
     return RecoverReport(tuple(given_back), tuple(strays))
+
+
+def give_back(zone: DropZone, batches: Container[str]) -> list[Kept]:
+    """Give back what lies in slots of `batches`, which were ended, and return where each file lies now.
+
+    Raises `OSError` where a quarantine cannot be looked into.
+    """
+    given_back: list[Kept] = []
+    for path in zone.quarantines():
+        with quarantine(zone, path) as fd:
+            for name in _subfolders(fd):
+                if os.fsdecode(name) in batches:
+                    _give_back(Slots.begin(zone, path, fd, os.fsdecode(name)), given_back, strays=[])
+    return given_back
 
 
 def _give_back(slots: Slots, given_back: list[Kept], strays: list[bytes]) -> None:

@@ -17,7 +17,7 @@ from tests.support import Tree, assert_tree, tree
 QUARANTINE = ".s3batch-quarantine"
 
 
-def _died_after_moving_in(root: Path, batch: str, *paths: bytes, first: int = 0) -> None:
+def died_after_moving_in(root: Path, batch: str, *paths: bytes, first: int = 0) -> None:
     """Leave `paths` in the slots of a batch from `first` on, as a killed agent does."""
     members = [member._replace(ordinal=first + member.ordinal) for member in originals(root, *paths)]
     (root / QUARANTINE).mkdir(0o700, exist_ok=True)
@@ -42,7 +42,7 @@ def test_slots_of_a_batch_nobody_knows_are_given_back(tmp_path: Path) -> None:
     """With the journal lost, the note beside the slots says where they belong."""
     content: Tree = {b"bucket/a/1": "one", b"bucket/\n\xff": "two"}
     tree(tmp_path, content)
-    _died_after_moving_in(tmp_path, "lost", b"bucket/a/1", b"bucket/\n\xff")
+    died_after_moving_in(tmp_path, "lost", b"bucket/a/1", b"bucket/\n\xff")
 
     report = _recover(tmp_path)
 
@@ -55,7 +55,7 @@ def test_slots_of_a_batch_nobody_knows_are_given_back(tmp_path: Path) -> None:
 def test_a_name_taken_meanwhile_is_not_replaced(tmp_path: Path) -> None:
     """Both versions are kept, the older one displaced."""
     tree(tmp_path, {"bucket/1": "old"})
-    _died_after_moving_in(tmp_path, "lost", b"bucket/1")
+    died_after_moving_in(tmp_path, "lost", b"bucket/1")
     tree(tmp_path, {"bucket/1": "new"})
 
     [kept] = _recover(tmp_path).given_back
@@ -69,7 +69,7 @@ def test_slots_of_a_known_batch_wait_for_its_release(tmp_path: Path) -> None:
     """The release that is repeated knows more: it may remove them."""
     tree(tmp_path, {"bucket/1": "one"})
     members = originals(tmp_path, b"bucket/1")
-    _died_after_moving_in(tmp_path, "known", b"bucket/1")
+    died_after_moving_in(tmp_path, "known", b"bucket/1")
 
     report = _recover(tmp_path, "known")
     with DropZone.open(tmp_path) as zone:
@@ -96,10 +96,10 @@ def test_a_note_that_was_torn_is_not_read_into_the_next(tmp_path: Path, torn: by
     """Killed while noting, repeated, killed again, and the journal lost: each file still goes back where it belongs."""
     content: Tree = {"bucket/1": "one", "bucket/2": "two", "bucket/3": "three"}
     tree(tmp_path, content)
-    _died_after_moving_in(tmp_path, "lost", b"bucket/1")
+    died_after_moving_in(tmp_path, "lost", b"bucket/1")
     with (tmp_path / QUARANTINE / "lost/origins").open("ab") as note:
         note.write(torn)
-    _died_after_moving_in(tmp_path, "lost", b"bucket/2", b"bucket/3", first=1)
+    died_after_moving_in(tmp_path, "lost", b"bucket/2", b"bucket/3", first=1)
 
     report = _recover(tmp_path)
 
