@@ -171,10 +171,11 @@ class Settings(CommonSettings):
         """Yield what does not fit together."""
         yield from super().conflicts()
         yield from self.inside_drop_zone("restore_dir")
-        if not self.spool.is_relative_to(self.state):
-            yield from self.inside_drop_zone("spool")
-        if self.folder != self.spool and self.folder.is_relative_to(self.spool):
-            yield Conflict("spool", f"a folder that does not hold {self.variable('folder')} ({self.folder})", ("folder",))
+        told = [] if self.spool.is_relative_to(self.state) else [*self.inside_drop_zone("spool")]
+        yield from told
+        for name in ("folder", "state"):
+            if not told and getattr(self, name).is_relative_to(self.spool):
+                yield Conflict("spool", f"a folder that does not hold {self.variable(name)} ({getattr(self, name)})", (name,))
         if self.max_batch_size <= 0:
             yield Conflict("max_batch_size", "more than nothing")
         if self.max_batch_age <= timedelta(0):

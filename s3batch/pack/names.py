@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,6 +10,9 @@ from datetime import datetime
 from s3batch.catalogue.contract import manifest_ref
 from s3batch.model import Batch, Reservation
 from s3sync.store.contract import ObjectRef, StorageClass
+
+BATCH_ID = re.compile(r"\d{8}T\d{6}-[0-9a-z]+", re.ASCII)
+"""How a batch is called: when it was reserved, and chance."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from s3batch.model import SpooledArchive
+from s3batch.pack.names import BATCH_ID
 from s3sync.errors import Transient
 from s3sync.store.checksum import of_fd
 
@@ -127,11 +128,15 @@ class Spool:
         self._give_back(batch, 0)
 
     def sweep(self, known: Collection[str]) -> list[str]:
-        """Remove what belongs to no `known` batch; return the names. At the start, before anything is built."""
-        strays = [entry.name for entry in os.scandir(self.root) if entry.name not in known]
+        """Remove folders of batches that are not `known`; return the names. At the start, before anything is built.
+
+        Whatever is not named as a batch was never ours, and may be the only copy of something: it stays.
+        """
+        with os.scandir(self.root) as entries:
+            folders = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+        strays = [name for name in folders if BATCH_ID.fullmatch(name) and name not in known]
         for name in strays:
-            stray = self.root / name
-            shutil.rmtree(stray) if stray.is_dir() and not stray.is_symlink() else stray.unlink()
+            shutil.rmtree(self.root / name)
         return strays
 
     def holds_whole(self, archive: SpooledArchive, between_blocks: Callable[[], None]) -> bool:

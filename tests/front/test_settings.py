@@ -362,3 +362,21 @@ def test_durations(text: str, seconds: int) -> None:
     """Durations are sums of numbers with units, largest first."""
     assert timedelta(seconds=seconds) == read_duration(text)
     assert timedelta(seconds=seconds) == read_duration(show_duration(timedelta(seconds=seconds)))
+
+
+@pytest.mark.parametrize(
+    ("places", "held"),
+    [
+        ({"FOLDER": "/state/spool"}, "S3BATCH_FOLDER"),
+        ({"FOLDER": "/state/spool/zone"}, "S3BATCH_FOLDER"),
+        ({"FOLDER": "/fast/zone", "SPOOL": "/fast"}, "S3BATCH_FOLDER"),
+        ({"SPOOL": "/state"}, "S3BATCH_STATE"),
+        ({"SPOOL": "/"}, "S3BATCH_FOLDER"),
+    ],
+)
+def test_the_spool_holds_nothing_of_anybodys(places: dict[str, str], held: str) -> None:
+    """What lies in the spool is the agent's to remove: no drop zone and no journal may be below it."""
+    with pytest.raises(WrongSettings) as caught:
+        read({f"S3BATCH_{name}": value for name, value in {"FOLDER": "/drop", "STATE": "/state", **places}.items()})
+
+    assert any(f"does not hold {held}" in problem.wanted for problem in caught.value.problems)

@@ -384,3 +384,19 @@ def test_stray_spool_folders_are_swept_at_the_start(make: Make, tmp_path: Path) 
 
     assert [] == list(bench.spool.root.iterdir())
     assert 1 == len(bench.told("stray_files_swept"))
+
+
+def test_what_was_never_the_spools_is_not_swept(make: Make, tmp_path: Path) -> None:
+    """Somebody names a folder of theirs as the spool, or one that a link makes the drop zone's home: all of it stays."""
+    spool = tmp_path / "spool"
+    (spool / "photos").mkdir(parents=True)
+    (spool / "photos" / "only copy.jpg").write_bytes(b"x")
+    (spool / "letter").write_bytes(b"x")
+    (spool / "20200101T000000-abc.txt").write_bytes(b"x")
+    (spool / "20200101T000000-abc").symlink_to(spool / "photos")
+    before = files(spool)
+
+    bench = make()
+
+    assert before == files(spool)
+    assert [] == bench.told("stray_files_swept")
