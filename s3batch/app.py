@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC
 from functools import cached_property, partial
 from sqlite3 import Connection
@@ -45,6 +46,7 @@ from s3batch.restore.summary import latest_requests
 from s3batch.restore.thaw import Pace
 from s3batch.settings import Settings
 from s3sync.backoff import Backoff
+from s3sync.dropzone.locks import hold
 from s3sync.dropzone.quiet import QuietClock
 from s3sync.dropzone.release import ReleaseReport, release
 from s3sync.dropzone.rules import TEMPORARY_NAMES, Standards
@@ -74,6 +76,12 @@ class App(Wiring):
         """Open nothing yet."""
         self.settings: Settings = settings
         super().__init__(output)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the spool besides: another agent's start would sweep away what we build. Raises as `Wiring.locked`."""
+        with super().locked(), hold(self.spool.root):
+            yield
 
     def take_over(self, settings: CommonSettings) -> None:
         """See `Wiring.take_over`; the packing agent is to be asked for anew."""

@@ -4,9 +4,9 @@ Packing runs in the main thread, a pass at a time: woken by file events, with th
 index advance in threads of their own, so that a long upload delays neither. A duty that fails in a way we did not foresee ends
 the agent: whoever started it starts it again, and starting is resuming.
 
-One agent a state folder and drop zone: both are locked for as long as it lives. It is ready when these locks are held, journal,
-spool and quarantine agree, and nothing of the host's stands in the way. S3 and OpenSearch are not asked before: where they
-are away, it runs and tries again.
+One agent a state folder, drop zone and spool: all are locked for as long as it lives. It is ready when these locks are held,
+journal, spool and quarantine agree, and nothing of the host's stands in the way. S3 and OpenSearch are not asked before: where
+they are away, it runs and tries again.
 """
 
 from __future__ import annotations

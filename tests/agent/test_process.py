@@ -130,6 +130,21 @@ def test_two_drop_zones_never_share_a_quarantine(host: Host) -> None:
     assert (str(quarantine) in told, f"{first.pid}" in told) == (True, True)
 
 
+def test_two_agents_never_share_a_spool(host: Host) -> None:
+    """The second one's start would sweep away what the first one builds, and the only list of what it has stored."""
+    spool = host.state.parent / "fast"
+    other = {"S3BATCH_STATE": str(host.state.parent / "other"), "S3BATCH_FOLDER": str(host.state.parent / "elsewhere")}
+    (host.state.parent / "elsewhere/bucket").mkdir(parents=True)
+    with host.agent(S3BATCH_SPOOL=str(spool)) as first:
+        eventually(spool.exists, "the first agent's spool")
+        eventually((host.state / "agent.json").exists, "the first agent's lock")
+        second = host.start("run", "--once", S3BATCH_SPOOL=str(spool), **other)
+        _, told = second.communicate(timeout=PATIENCE_SECONDS)
+
+    assert 11 == second.returncode, told
+    assert (str(spool) in told, f"{first.pid}" in told) == (True, True)
+
+
 def test_killed_agent_leaves_no_lock_and_no_worker(host: Host) -> None:
     """After kill -9 the next agent starts at once."""
     with host.agent() as agent:
