@@ -14,7 +14,7 @@ from s3batch.model import StoredArchive
 from s3batch.pack.events import StrayFilesSwept
 from s3batch.pack.pipeline import Pipeline
 from s3batch.pack.planner import Limits, plan
-from s3batch.pack.resume import gone, paths_in_flight
+from s3batch.pack.resume import gone, paths_in_flight, undescribed
 from s3batch.pack.tally import Tally
 from s3batch.pack.transfers import AskedAgain, TransferLogs
 from s3batch.pack.unreleased import AGAIN, Unreleased, UnreleasedFiles
@@ -169,15 +169,18 @@ class PackAgent:
         self.tally.released += report.released
 
     def _still_there(self, yard: Yard, stored: StoredArchive, files: list[Unreleased]) -> bool:
-        """Tell whether the archive is still in S3; where it has gone, forget that its files need not be archived."""
+        """Tell whether archive and manifest are still in S3; where the archive has gone, its files are to be archived anew."""
         reservation = stored.spooled.reservation
         if yard.parked.waits(reservation.bucket):
             return False
         try:
-            if yard.steps.still_there(stored):
+            if not yard.steps.still_there(stored):
+                self._unreleased.forget(one.path for one in files)
+                failure: Failure = gone(reservation)
+            elif yard.steps.manifest_proof(reservation) is None:
+                failure = undescribed(reservation)
+            else:
                 return True
-            self._unreleased.forget(one.path for one in files)
-            failure: Failure = gone(reservation)
         except Failure as why:
             if isinstance(why, Transient):  # the bucket's trouble, and not this archive's alone
                 yard.parked.refused(reservation.bucket)

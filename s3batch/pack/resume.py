@@ -6,7 +6,8 @@ stored one needs its member list; where that is lost before the manifest was wri
 its originals, which are all still there, are archived again. Once the manifest is proved the catalogue can be filled from
 it; only which originals may go is then no longer known, so they stay and are archived again: twice stored, never lost.
 
-A proof of an earlier pass is asked for again: an archive that somebody has removed from S3 meanwhile lets no original go.
+A proof of an earlier pass is asked for again: an archive that somebody has removed from S3 meanwhile lets no original go, and
+a manifest that has gone is stored again first.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from s3batch.model import Archive, CataloguedArchive, ManifestedArchive, Reservation
+from s3batch.model import Archive, CataloguedArchive, Reservation
 from s3batch.pack.journal import PackJournal
 from s3batch.pack.lifecycle import Recorded, State
 from s3batch.pack.members import read_member_list
@@ -22,7 +23,6 @@ from s3batch.pack.spool import Spool
 from s3batch.pack.steps import Steps
 from s3sync.errors import Permanent
 from s3sync.store.contract import Stopped
-from s3sync.store.proof import Proof
 
 GONE = "its archive has gone from S3; its originals stay and are archived again"
 
@@ -31,6 +31,12 @@ def gone(reservation: Reservation) -> Permanent:
     """Return what is told of an archive that was proved and is not there any more."""
     hint = "Find out who removed it; what the catalogue says of it leads nowhere"
     return Permanent(str(reservation.archive), "it was stored and proved, and has gone from S3: its originals stay", hint)
+
+
+def undescribed(reservation: Reservation) -> Permanent:
+    """Return what is told of an archive whose manifest is not there any more, and whose member list has gone as well."""
+    wrong = "the manifest was stored and proved, and has gone from S3 or became another: the originals stay"
+    return Permanent(str(reservation.manifest), wrong, "Store it anew with `s3batch manifests`, and find out who removed it")
 
 
 def paths_in_flight(journal: PackJournal, spool: Spool) -> set[bytes]:
@@ -67,16 +73,17 @@ def next_phase(recorded: Recorded, steps: Steps, stopping: Callable[[], bool]) -
         return None
     if recorded.state is State.SPOOLED:
         return _spooled(recorded, steps, stopping)
-    if not steps.still_there(recorded.stored(folder)):
+    stored = recorded.stored(folder)
+    if not steps.still_there(stored):
         steps.give_up(recorded.reservation, GONE)
         raise gone(recorded.reservation)
     match recorded.state:
         case State.STORED:
-            return recorded.stored(folder)
+            return stored
         case State.MANIFESTED:
-            return _manifested(recorded, steps)
+            return steps.described(stored)
         case _:
-            return CataloguedArchive(manifested=_manifested(recorded, steps))
+            return CataloguedArchive(manifested=steps.described(stored))
 
 
 def _spooled(recorded: Recorded, steps: Steps, stopping: Callable[[], bool]) -> Archive | None:
@@ -93,16 +100,6 @@ def _spooled(recorded: Recorded, steps: Steps, stopping: Callable[[], bool]) -> 
         return spooled
     steps.give_up(recorded.reservation, "its archive file is gone or damaged")
     return None
-
-
-def _manifested(recorded: Recorded, steps: Steps) -> ManifestedArchive:
-    stored = recorded.stored(steps.spool.folder(recorded.reservation.id))
-    mark = recorded.manifest
-    crc = mark.crc64nvme if mark else ""
-    size = mark.size if mark else 0
-    return ManifestedArchive(
-        stored=stored, manifest_proof=Proof(ref=recorded.reservation.manifest, size=size, crc64nvme=crc, etag="")
-    )
 
 
 def _end_without_list(recorded: Recorded, steps: Steps) -> None:

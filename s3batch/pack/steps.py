@@ -97,11 +97,33 @@ class Steps:
         prove(replace(info, storage_class=payload.storage_class), payload)
         return True
 
+    def manifest_proof(self, reservation: Reservation) -> Proof | None:
+        """Return the proof of a manifest that was stored earlier, by the checksum noted before; None where it is not there.
+
+        In whatever class a lifecycle rule has put it since. Raises what the store raises.
+        """
+        recorded = self.journal.get(reservation.id)
+        mark = recorded.manifest if recorded else None
+        info = self.store.head(reservation.manifest) if mark else None
+        if mark is None or info is None:
+            return None
+        payload = _manifest_payload(-1, mark, reservation)
+        if differences(replace(info, storage_class=payload.storage_class), payload):
+            return None
+        return Proof(ref=info.ref, size=info.size, crc64nvme=mark.crc64nvme, etag=info.etag)
+
     def manifested(self, stored: StoredArchive) -> ManifestedArchive:
-        """Render the manifest once, flush it, store those bytes and have S3 confirm them."""
-        reservation = stored.spooled.reservation
-        proof = self._proved_earlier(reservation) or self._store_manifest(stored)
-        self.journal.manifested(reservation.id)
+        """Store the manifest, and journal that S3 has it."""
+        manifested = self.described(stored)
+        self.journal.manifested(stored.spooled.reservation.id)
+        return manifested
+
+    def described(self, stored: StoredArchive) -> ManifestedArchive:
+        """Return the archive with a manifest that S3 has now: the one stored earlier, or, where none is there, one stored now.
+
+        It is rendered, flushed, and those bytes are stored and confirmed. Raises what the store raises.
+        """
+        proof = self.manifest_proof(stored.spooled.reservation) or self._store_manifest(stored)
         return ManifestedArchive(stored=stored, manifest_proof=proof)
 
     def catalogued(self, manifested: ManifestedArchive) -> CataloguedArchive:
@@ -185,15 +207,6 @@ class Steps:
         self.journal.stored(archive)
         self.spool.drop_tar(spooled)
         return archive
-
-    def _proved_earlier(self, reservation: Reservation) -> Proof | None:
-        """Return the proof of a manifest that an earlier run stored, by the checksum it noted before."""
-        recorded = self.journal.get(reservation.id)
-        mark = recorded.manifest if recorded else None
-        info = self.store.head(reservation.manifest) if mark else None
-        if mark is None or info is None or differences(info, _manifest_payload(-1, mark, reservation)):
-            return None
-        return Proof(ref=info.ref, size=info.size, crc64nvme=mark.crc64nvme, etag=info.etag)
 
     def _store_manifest(self, stored: StoredArchive) -> Proof:
         spooled = stored.spooled

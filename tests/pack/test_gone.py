@@ -24,6 +24,11 @@ def _archive(bench: Bench) -> ObjectRef:
     return ObjectRef("bucket", key)
 
 
+def _manifest(bench: Bench) -> ObjectRef:
+    (key,) = [key for key in bench.store.keys("bucket") if key.endswith(".json.gz")]
+    return ObjectRef("bucket", key)
+
+
 def _told(bench: Bench) -> list[str]:
     return [event.wrong for event in bench.told("step_failed") if isinstance(event, StepFailed) and "gone" in event.wrong]
 
@@ -77,6 +82,48 @@ def test_archive_that_a_rule_moved_to_another_class_is_still_there(waiting: Benc
     content = waiting.store.data(archive)
     waiting.store.delete(archive)
     waiting.store.seed(archive, content, storage_class=StorageClass.GLACIER, metadata=kept.metadata)
+    tally = waiting.run()
+
+    assert ([], 1, {}) == (tally.errors, tally.released, files(waiting.root))
+
+
+described = pytest.mark.parametrize("waiting", [State.MANIFESTED, State.CATALOGUED], indirect=True)
+"""A bench whose batch has a manifest by now."""
+
+
+@described
+def test_manifest_that_has_gone_is_stored_again_before_an_original_goes(waiting: Bench) -> None:
+    """Without it nobody but this host would know what the archive holds."""
+    content = waiting.store.data(_manifest(waiting))
+    waiting.store.delete(_manifest(waiting))
+    tally = waiting.run()
+
+    assert ([], 1, {}) == (tally.errors, tally.released, files(waiting.root))
+    assert content == waiting.store.data(_manifest(waiting))
+
+
+@described
+def test_manifest_that_became_another_lets_nothing_go(waiting: Bench) -> None:
+    """Nothing of anybody's is replaced; a person has to look."""
+    manifest = _manifest(waiting)
+    waiting.store.delete(manifest)
+    waiting.store.seed(manifest, b"another", storage_class=StorageClass.STANDARD)
+    tallies = [waiting.run() for _ in range(2)]
+
+    assert {b"bucket/folder/file": b"the last copy"} == files(waiting.root)
+    assert [1, 1] == [len(tally.errors) for tally in tallies]
+    assert b"another" == waiting.store.data(manifest)
+
+
+@described
+def test_manifest_that_a_rule_moved_to_another_class_is_still_there(waiting: Bench) -> None:
+    """A lifecycle rule changes the class and nothing else."""
+    manifest = _manifest(waiting)
+    kept = waiting.store.head(manifest)
+    assert kept is not None
+    content = waiting.store.data(manifest)
+    waiting.store.delete(manifest)
+    waiting.store.seed(manifest, content, storage_class=StorageClass.STANDARD_IA, metadata=kept.metadata)
     tally = waiting.run()
 
     assert ([], 1, {}) == (tally.errors, tally.released, files(waiting.root))
@@ -139,3 +186,20 @@ def test_file_that_could_not_be_removed_stays_while_s3_cannot_be_asked(bench: Be
     assert {b"bucket/file": b"the last copy"} == lying
     assert {} == files(bench.root)
     assert b"the last copy" in bench.store.data(_archive(bench))
+
+
+def test_file_that_could_not_be_removed_stays_where_the_manifest_has_gone(bench: Bench) -> None:
+    """It is told of, and not paid for again: the catalogue can store the manifest anew."""
+    let_go = _pinned(bench)
+    content = bench.store.data(_manifest(bench))
+    kept = bench.store.head(_manifest(bench))
+    assert kept is not None
+    bench.store.delete(_manifest(bench))
+    without = bench.run()
+    bench.store.seed(kept.ref, content, storage_class=StorageClass.STANDARD, metadata=kept.metadata)
+    let_go()
+    bench.run()
+
+    assert (1, 0, 1) == (len(without.errors), without.archives, without.left["unreleasable"] + without.left["immutable"])
+    assert 1 == len([event for event in bench.told("step_failed") if "s3batch manifests" in getattr(event, "hint", "")])
+    assert {} == files(bench.root)
