@@ -73,6 +73,10 @@ class Rights:
         )
 
 
+_OURS_TO_BEAR = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+"""Errors that say nothing about the folder that was to be opened."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ZoneAt:
     """What another process needs to open the same drop zone."""
@@ -229,6 +233,10 @@ class DropZone:
             fd = open_listing(folders.folder(path))
         except (FileNotFoundError, NotADirectoryError, PermissionError):
             return False
+        except OSError as error:
+            if path in {self.quarantine_name, self.explicit} or error.errno in _OURS_TO_BEAR:
+                raise
+            return False  # one customer's mount is dead: the scan holds that bucket, and nobody else's
         try:
             return is_private(fd, self.rights)
         finally:

@@ -1,7 +1,8 @@
-"""Small disks for tests: a tmpfs of so many bytes, which takes root."""
+"""Disks for tests, which take root: small ones (a tmpfs of so many bytes), the same one twice, and one that is dead."""
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import subprocess
@@ -131,3 +132,24 @@ def quota(disk: Path, image: Path) -> Iterator[Quota]:
         yield Quota(place)
     finally:
         subprocess.run(["umount", "--lazy", str(disk)], check=True, capture_output=True)
+
+
+@contextmanager
+def dead_mount(place: Path) -> Iterator[None]:
+    """Mount at `place` what a FUSE filesystem leaves whose server died; skip the test where that may not be done."""
+    place.mkdir(parents=True, exist_ok=True)
+    libc = ctypes.CDLL(None, use_errno=True)
+    try:
+        server = os.open("/dev/fuse", os.O_RDWR)
+    except OSError as error:
+        pytest.skip(f"no FUSE here: {error.strerror}")
+    options = f"fd={server},rootmode=40000,user_id=0,group_id=0"
+    refused = libc.mount(b"dead", os.fsencode(place), b"fuse", 0, options.encode())
+    why = os.strerror(ctypes.get_errno())
+    os.close(server)
+    if refused:
+        pytest.skip(f"FUSE cannot be mounted here: {why}")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(place)], check=True, capture_output=True)

@@ -10,7 +10,7 @@ import pytest
 
 from s3batch.pack.events import Redelivered
 from s3sync.dropzone.zone import S3BATCH_QUARANTINE
-from tests.hostile.disks import bind_mount
+from tests.hostile.disks import bind_mount, dead_mount
 from tests.pack.conftest import Bench, Make
 from tests.support import files
 
@@ -158,6 +158,20 @@ def test_bind_mounted_customers_have_quarantines_of_their_own(make: Make, tmp_pa
 
 def _names(folder: Path) -> list[bytes]:
     return os.listdir(os.fsencode(folder))
+
+
+def test_dead_mount_of_one_customer_holds_up_nobody_else(make: Make, tmp_path: Path) -> None:
+    """A bucket folder whose filesystem answers with errors only is held: at the start, and when it dies between two passes."""
+    with dead_mount(tmp_path / "zone/other"):
+        bench = make()
+        bench.drop("before")
+        first = bench.run()
+    alive = bench.run()
+    with dead_mount(tmp_path / "zone/other"):
+        bench.drop("after")
+        second = bench.run()
+
+    assert [(1, 1), (0, 0), (1, 1)] == [(tally.released, tally.left.total()) for tally in (first, alive, second)]
 
 
 def test_mount_below_a_bucket_folder_is_left_alone(make: Make, tmp_path: Path) -> None:
