@@ -33,6 +33,8 @@ Environment = Mapping[str, str]
 CREDENTIALS = "CREDENTIALS_DIRECTORY"
 """Where systemd says that credentials lie, systemd.exec(5)."""
 
+_STDERR = 2
+
 
 class Command(Protocol):
     """What a command's module holds."""
@@ -81,6 +83,7 @@ class Program:
 
 def main(program: Program, argv: Sequence[str] | None = None) -> int:
     """Run one command line of `program`, the process's own where none is given, and return the exit code."""
+    _have_streams()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
@@ -90,6 +93,16 @@ def main(program: Program, argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         code = _stop_talking()
     return code
+
+
+def _have_streams() -> None:
+    """Point nowhere those standard streams that were closed: the next file opened would take a number of theirs."""
+    while (nowhere := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
+        os.set_inheritable(nowhere, True)
+    os.close(nowhere)
+    for number, name in enumerate(("stdout", "stderr"), start=1):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, "w", encoding="utf-8", closefd=False))  # noqa: SIM115 - for as long as the process
 
 
 def _guarded(program: Program, argv: Sequence[str], environment: Environment) -> int:

@@ -220,3 +220,19 @@ def test_the_gravest_code_wins() -> None:
     for index, code in enumerate(order):
         assert code == gravest(Exit(later) for later in order[index:])
     assert set(Exit) == set(EXIT_MEANINGS)
+
+
+@pytest.mark.parametrize("closed", ["<&- >&- 2>&-", ">&-", "2>&-"])
+def test_closed_streams_are_no_reason_to_fail(closed: str, tmp_path: Path) -> None:
+    """Started with streams closed, as some write a background job: what is opened next must not take what is said."""
+    code = (
+        "import os, sys\n"
+        "from s3sync.frontdoor import main\n"
+        "from tests.front.program import PROGRAM\n"
+        "code = main(PROGRAM, ['greet', 'ann'])\n"
+        "print('said', file=sys.stdout, flush=True); print('said', file=sys.stderr, flush=True)\n"
+        f"sys.exit(code if os.open({str(tmp_path / 'opened')!r}, os.O_CREAT | os.O_WRONLY) > 2 else 99)\n"
+    )
+    words = ["sh", "-c", f'exec "$0" -c "$1" {closed}', sys.executable, code]
+
+    assert Exit.PENDING == subprocess.run(words, check=False, stdout=subprocess.DEVNULL).returncode
