@@ -203,15 +203,16 @@ def _show_archives(app: _App, entries: Iterable[Entry]) -> None:
         members[str(entry.archive.ref)] = members.get(str(entry.archive.ref), 0) + 1
     rows = []
     for name, archive in archives.items():
-        frozen = app.restore_engine.thaws.standing(archive.ref, now) is Standing.FROZEN
-        thaw = archive.storage_class.needs_thaw and frozen
-        rows.append((name, human_size(archive.size), archive.storage_class, members[name], "yes" if thaw else "no"))
+        thaws = app.restore_engine.thaws
+        storage_class = thaws.storage_class(archive.ref) or archive.storage_class
+        thaw = storage_class.needs_thaw and thaws.standing(archive.ref, now) is Standing.FROZEN
+        rows.append((name, human_size(archive.size), storage_class, members[name], "yes" if thaw else "no"))
         output.record(
             {
                 "bucket": archive.ref.bucket,
                 "archive": archive.ref.key,
                 "bytes": archive.size,
-                "storage_class": archive.storage_class,
+                "storage_class": storage_class,
                 "members": members[name],
                 "thaw": thaw,
             }

@@ -39,7 +39,7 @@ SCHEMA = (
       size          INTEGER NOT NULL,   -- of the archive as recorded, as the next three; HEAD must agree
       crc64nvme     TEXT NOT NULL,      -- base64 as S3 shows it
       batch         TEXT NOT NULL,      -- the batch id in its metadata
-      storage_class TEXT NOT NULL,      -- as stored; a lifecycle rule may have moved it since
+      storage_class TEXT NOT NULL,      -- as stored, or where a lifecycle rule had moved it when it was to be thawed
       state         TEXT NOT NULL,      -- thaw.State
       tier          TEXT,               -- of our last RestoreObject; NULL before the first, or if somebody else began
       days          INTEGER,            -- of our last RestoreObject; NULL as `tier`

@@ -78,6 +78,15 @@ class Thaws:
         thawed = row["state"] == State.THAWED and row["until"] > rfc3339(now)
         return Standing.THAWED if thawed else Standing.FROZEN
 
+    def storage_class(self, ref: ObjectRef) -> StorageClass | None:
+        """Return the class an archive is known to be in by now; None where nobody wanted it back yet."""
+        with self._db.read() as db:
+            row = db.execute(
+                "SELECT storage_class FROM thaws WHERE bucket = ? AND key = ? AND version_id = ?",
+                (ref.bucket, ref.key, ref.version_id or ""),
+            ).fetchone()
+        return None if row is None else StorageClass(row["storage_class"])
+
     def wish(self, thaw: Thaw, now: datetime) -> Wish | None:
         """Return what the unfinished requests want of this archive together, None where nobody wants it any more."""
         query = """
@@ -166,6 +175,11 @@ class Thaws:
             self._apply(db, thaw.id, Event.REFUSED)
             db.execute("UPDATE thaws SET error = ? WHERE id = ?", (str(failure), thaw.id))
             refuse_parts(db, failure, By.THAW, thaw.id)
+
+    def moved(self, thaw: Thaw, storage_class: StorageClass) -> None:
+        """Note that a lifecycle rule has moved the archive."""
+        with self._db.write() as db:
+            db.execute("UPDATE thaws SET storage_class = ? WHERE id = ?", (storage_class, thaw.id))
 
     def postponed(self, thaw: Thaw, failure: Failure, next_check: datetime) -> None:
         """Note a failed step that is worth repeating."""

@@ -32,7 +32,7 @@ from s3batch.restore.thaw import (
 from s3batch.restore.thaw_journal import Thaws as ThawJournal
 from s3sync.errors import Failure, Permanent, Transient
 from s3sync.events import Listener, StepFailed
-from s3sync.store.contract import Denied, Reads, Stopped, ThawAnswer, Thaws, Tier
+from s3sync.store.contract import Denied, Reads, Stopped, StorageClass, ThawAnswer, Thaws, Tier
 
 MOST_DENIALS = 6
 """In a row; over half an hour, as each wait is twice the last."""
@@ -79,6 +79,8 @@ class Thawing:
             info = confirm(thaw, self._store.head(thaw.ref))
             step = next_step(thaw, info.thaw, now, wish, self._pace)
             if may_ask or isinstance(step, Ready):
+                if isinstance(step, Ask) and info.storage_class is not thaw.storage_class:
+                    self._moved(thaw, info.storage_class)
                 self._perform(thaw, step, now)
         except Stopped:
             raise
@@ -89,6 +91,14 @@ class Thawing:
             else:
                 self._journal.failed(thaw, failure)
                 self._tell(thaw, failure, permanent=True)
+
+    def _moved(self, thaw: Thaw, storage_class: StorageClass) -> None:
+        """Refuse to thaw an archive that a lifecycle rule has moved: its price there nobody was told. Raises `Permanent`."""
+        self._journal.moved(thaw, storage_class)
+        wrong = (
+            f"was moved from {thaw.storage_class} to {storage_class} by a lifecycle rule: what its thaw costs nobody was told"
+        )
+        raise Permanent(str(thaw.ref), wrong, "Ask again; the estimate knows by now")
 
     def _perform(self, thaw: Thaw, step: Step, now: datetime) -> None:
         match step:

@@ -76,6 +76,25 @@ def test_readable_classes_come_at_once_beside_an_agent(house: House) -> None:
     assert State.DELIVERED is engine.requests.get(request.id).state
 
 
+@pytest.mark.parametrize("recorded", [StorageClass.STANDARD, StorageClass.GLACIER])
+def test_archive_that_a_rule_has_cooled_is_not_thawed_at_a_price_nobody_was_told(house: House, recorded: StorageClass) -> None:
+    """Stored in one class, moved on by a lifecycle rule: the first request fails and says so, the next knows the price."""
+    cold = house.archive(MEMBERS)
+    entries = [Entry(one.member, replace(one.archive, storage_class=recorded)) for one in cold]
+    engine = house.engine()
+    first = house.ask(engine, entries)
+    refused = house.work(engine, first)
+    told = house.errors(engine, first)
+    thawed = house.store.calls["thaw"]
+    estimates = [engine.estimate(each, tier=Tier.BULK, days=3) for each in (entries, cold)]
+    second = house.work(engine, house.ask(engine, entries))
+
+    assert (State.FAILED, 0) == (refused.state, thawed)
+    assert all(f"{recorded}" in why and "DEEP_ARCHIVE" in why for why in told.values())
+    assert estimates[0] == estimates[1]
+    assert (State.THAWING, 1) == (second.state, house.store.calls["thaw"])
+
+
 def test_five_hundred_requests_thaw_once(house: House) -> None:
     """However many ask for members of one archive, restarts in between, it is thawed once, and everybody is served."""
     keys = [b"k%d" % number for number in range(500)]
