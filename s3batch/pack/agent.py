@@ -164,7 +164,12 @@ class PackAgent:
         stored = recorded.stored(yard.steps.spool.folder(batch))
         if not self._still_there(yard, stored, files):
             return
-        report = yard.steps.releaser(f"{batch}{AGAIN}", (one.original for one in files), stored.proof)
+        try:
+            report = yard.steps.releaser(f"{batch}{AGAIN}", (one.original for one in files), stored.proof)
+        except (Failure, OSError) as error:
+            # A disk or a worker of theirs; what others dropped has nothing to do with it.
+            self._not_removed(yard, stored, error if isinstance(error, Failure) else _disk(batch, error))
+            return
         self._unreleased.settle(batch, {one.path: one.sha256 for one in files}, report)
         self.tally.released += report.released
 
@@ -185,6 +190,14 @@ class PackAgent:
             if isinstance(why, Transient):  # the bucket's trouble, and not this archive's alone
                 yard.parked.refused(reservation.bucket)
             failure = why
-        self.tally.fail(failure)
-        yard.listener(StepFailed.of(failure, step="release", bucket=reservation.bucket))
+        self._not_removed(yard, stored, failure)
         return False
+
+    def _not_removed(self, yard: Yard, stored: StoredArchive, failure: Failure) -> None:
+        self.tally.fail(failure)
+        yard.listener(StepFailed.of(failure, step="release", bucket=stored.spooled.reservation.bucket))
+
+
+def _disk(batch: str, error: OSError) -> Failure:
+    wrong = f"has originals that cannot be removed: {error.strerror}"
+    return Transient(f"batch {batch}", wrong, "Look at the drop zone's disk; the next pass tries again")

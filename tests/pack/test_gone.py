@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from errno import EIO
 
 import pytest
 
 from s3batch.pack.lifecycle import State
 from s3batch.pack.steps import Steps
+from s3batch.pack.unreleased import AGAIN
+from s3sync.dropzone.chunks import Sleep
+from s3sync.dropzone.release import ReleaseReport, release
+from s3sync.dropzone.slots import Original
+from s3sync.dropzone.zone import DropZone
 from s3sync.errors import Transient
 from s3sync.events import StepFailed
 from s3sync.store.contract import ObjectRef, StorageClass
+from s3sync.store.proof import Proof
 from tests.pack.conftest import Bench
 from tests.support import files
 
@@ -203,3 +210,24 @@ def test_file_that_could_not_be_removed_stays_where_the_manifest_has_gone(bench:
     assert (1, 0, 1) == (len(without.errors), without.archives, without.left["unreleasable"] + without.left["immutable"])
     assert 1 == len([event for event in bench.told("step_failed") if "s3batch manifests" in getattr(event, "hint", "")])
     assert {} == files(bench.root)
+
+
+@pytest.mark.parametrize("error", [OSError(EIO, "Input/output error"), Transient("batch", "a process ended early")])
+def test_removal_tried_again_that_fails_holds_up_nobody_else(
+    bench: Bench, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its disk cannot be flushed, or its worker dies at every pass: that is told, and what others dropped is archived."""
+    let_go = _pinned(bench)
+
+    def fails_again(zone: DropZone, batch: str, originals: Iterable[Original], proof: Proof, *, sleep: Sleep) -> ReleaseReport:
+        if batch.endswith(AGAIN):
+            raise error
+        return release(zone, batch, originals, proof, sleep=sleep)
+
+    monkeypatch.setattr("tests.pack.conftest.release", fails_again)
+    bench.drop("another", bucket="other")
+    tally = bench.run()
+    let_go()
+
+    assert (1, 1) == (tally.released, len(tally.errors))
+    assert ["release"] == [event.step for event in bench.told("step_failed") if isinstance(event, StepFailed)]
