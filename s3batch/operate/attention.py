@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from s3batch.operate.status import Status
+from s3batch.pack.lifecycle import State
 from s3sync.dropzone.reasons import MEANINGS, Reason
 from s3sync.dropzone.remedies import remedy
 
@@ -19,6 +20,7 @@ def needs_a_person(status: Status) -> list[str]:
         *_held(status),
         *_set_aside(status),
         *_amiss(status),
+        *_uncatalogued(status),
         *degraded,
     ]
 
@@ -61,6 +63,15 @@ def _amiss(status: Status) -> Iterator[str]:
     if status.verified.amiss:
         archives = "1 archive is" if status.verified.amiss == 1 else f"{status.verified.amiss:,} archives are"
         yield f"{archives} not in S3 as recorded: s3batch verify --all names them and says what differs"
+
+
+def _uncatalogued(status: Status) -> Iterator[str]:
+    """Compare numbers only: rows never leave the catalogue, and those of other hosts only hide what is lacking."""
+    made = status.phases.get(State.CATALOGUED, 0) + status.phases.get(State.RELEASED, 0)
+    lacking = 0 if status.catalogue is None else made - status.catalogue["archives"]
+    if lacking > 0:
+        archives = "1 archive" if lacking == 1 else f"{lacking:,} archives"
+        yield f"the catalogue lacks at least {archives} that this host has made, and finds nothing in them: s3batch rebuild"
 
 
 def _files(count: int) -> str:

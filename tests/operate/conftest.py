@@ -23,7 +23,9 @@ from s3batch.model import Batch, Closed, Reservation, SpooledArchive, StoredArch
 from s3batch.operate.records import Records
 from s3batch.pack.build import BuildJob, build
 from s3batch.pack.lifecycle import State
+from s3batch.pack.members import read_member_list
 from s3batch.pack.names import Names
+from s3batch.pack.steps import record_of
 from s3batch.settings import Settings
 from s3sync.dropzone.candidate import Candidate, Candidates, Identity
 from s3sync.dropzone.writers import ignore_lease_signals
@@ -143,6 +145,7 @@ def _advance(app: LaterApp, step: State, reservation: Reservation, paths: tuple[
         case State.MANIFESTED:
             app.journal.manifested(reservation.id)
         case State.CATALOGUED:
+            app.catalogue.add(record_of(stored), (entry.member for entry in read_member_list(spooled.member_list)))
             app.journal.catalogued(reservation.id, lambda _: None)
         case _:
             app.journal.released(reservation.id, released=len(paths), vanished=0, kept=0)

@@ -163,6 +163,23 @@ def test_a_batch_given_up_whose_files_are_gone_is_history(host: Host) -> None:
     assert (Exit.DONE, False) == (answer.code, answer.record["buckets"]["bucket"]["parked"])
 
 
+def test_a_catalogue_that_lacks_what_was_archived_here_needs_a_person(host: Host) -> None:
+    """Lost, or from an older backup than the journal: what is not in it is not found, though it is safely archived."""
+    tree(host.root, {"bucket/1": "x"})
+    for _ in range(2):
+        with host.journalled(State.RELEASED, b"bucket/1"):
+            pass
+    well = host.ask("status").record["attention"]
+    for file in host.state.glob("catalogue.db*"):
+        file.unlink()
+    with host.app() as app:
+        _ = app.catalogue
+    lacking = host.ask("status").record["attention"]
+
+    assert [] == well
+    assert ["the catalogue lacks at least 2 archives that this host has made"] == [told.partition(",")[0] for told in lacking]
+
+
 def test_files_that_cannot_be_removed_need_a_person(host: Host) -> None:
     """How many, and why."""
     with host.app() as app:
@@ -276,9 +293,10 @@ def test_a_spool_disk_without_room_for_one_archive(tmp_path: Path) -> None:
 
 def test_an_index_that_is_away_needs_a_person_after_an_hour(host: Host) -> None:
     """How far it is behind is told at once; archiving does not wait for it."""
-    with host.journalled(State.RELEASED), host.app(opensearch_url="http://127.0.0.1:1") as app:
+    tree(host.root, {"bucket/1": "x"})
+    with host.journalled(State.RELEASED, b"bucket/1"), host.app(opensearch_url="http://127.0.0.1:1") as app:
         assert app.outbox is not None
-        assert app.catalogue.buckets() == []
+        assert app.catalogue.buckets() == ["bucket"]
         with app.journal_db.write() as connection:
             old = to_ns(host.moment - timedelta(hours=2)) // 1000
             connection.execute(
