@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from errno import EIO
 
 import pytest
@@ -136,8 +136,9 @@ def test_manifest_that_a_rule_moved_to_another_class_is_still_there(waiting: Ben
     assert ([], 1, {}) == (tally.errors, tally.released, files(waiting.root))
 
 
-def _pinned(bench: Bench) -> Callable[[], object]:
-    """Have a file archived that cannot be removed; return what lets it go."""
+@pytest.fixture
+def let_go(bench: Bench) -> Iterator[Callable[[], object]]:
+    """Have a file archived that cannot be removed; what is yielded lets it go."""
     place = bench.drop("file", b"the last copy")
     put = bench.store.put
 
@@ -147,15 +148,19 @@ def _pinned(bench: Bench) -> Callable[[], object]:
             pytest.skip("no chattr, or no right to use it here")
 
     bench.store.put = put_and_pin  # type: ignore[method-assign]
-    bench.run()
-    bench.store.put = put  # type: ignore[method-assign]
-    assert 1 == len(bench.unreleased.all())
-    return lambda: subprocess.run(["chattr", "-i", place], check=True)
+    try:
+        bench.run()
+        bench.store.put = put  # type: ignore[method-assign]
+        assert 1 == len(bench.unreleased.all())
+        yield lambda: subprocess.run(["chattr", "-i", place], check=True)
+    finally:
+        subprocess.run(["chattr", "-i", place], check=False, capture_output=True)
 
 
-def test_file_that_could_not_be_removed_is_archived_again_where_its_archive_has_gone(bench: Bench) -> None:
+def test_file_that_could_not_be_removed_is_archived_again_where_its_archive_has_gone(
+    bench: Bench, let_go: Callable[[], object]
+) -> None:
     """Months may lie between an archive and the day its original can be removed."""
-    let_go = _pinned(bench)
     bench.store.delete(_archive(bench))
     pinned = bench.run()
     let_go()
@@ -167,9 +172,8 @@ def test_file_that_could_not_be_removed_is_archived_again_where_its_archive_has_
     assert b"the last copy" in bench.store.data(_archive(bench))
 
 
-def test_file_whose_archive_became_another_stops_nobody_else(bench: Bench) -> None:
+def test_file_whose_archive_became_another_stops_nobody_else(bench: Bench, let_go: Callable[[], object]) -> None:
     """That concerns one archive: the bucket goes on."""
-    let_go = _pinned(bench)
     archive = _archive(bench)
     bench.store.delete(archive)
     bench.store.seed(archive, b"another", storage_class=StorageClass.DEEP_ARCHIVE)
@@ -181,9 +185,8 @@ def test_file_whose_archive_became_another_stops_nobody_else(bench: Bench) -> No
     assert ({b"bucket/file": b"the last copy"}, 1, 1) == (lying, tally.files, len(tally.errors))
 
 
-def test_file_that_could_not_be_removed_stays_while_s3_cannot_be_asked(bench: Bench) -> None:
+def test_file_that_could_not_be_removed_stays_while_s3_cannot_be_asked(bench: Bench, let_go: Callable[[], object]) -> None:
     """Without an answer nothing goes; with one, it does."""
-    let_go = _pinned(bench)
     let_go()
     bench.faulty.on("head").fail(Transient("bucket", "does not answer"))
     bench.run()
@@ -195,9 +198,8 @@ def test_file_that_could_not_be_removed_stays_while_s3_cannot_be_asked(bench: Be
     assert b"the last copy" in bench.store.data(_archive(bench))
 
 
-def test_file_that_could_not_be_removed_stays_where_the_manifest_has_gone(bench: Bench) -> None:
+def test_file_that_could_not_be_removed_stays_where_the_manifest_has_gone(bench: Bench, let_go: Callable[[], object]) -> None:
     """It is told of, and not paid for again: the catalogue can store the manifest anew."""
-    let_go = _pinned(bench)
     content = bench.store.data(_manifest(bench))
     kept = bench.store.head(_manifest(bench))
     assert kept is not None
@@ -214,10 +216,9 @@ def test_file_that_could_not_be_removed_stays_where_the_manifest_has_gone(bench:
 
 @pytest.mark.parametrize("error", [OSError(EIO, "Input/output error"), Transient("batch", "a process ended early")])
 def test_removal_tried_again_that_fails_holds_up_nobody_else(
-    bench: Bench, error: Exception, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, let_go: Callable[[], object], error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its disk cannot be flushed, or its worker dies at every pass: that is told, and what others dropped is archived."""
-    let_go = _pinned(bench)
 
     def fails_again(zone: DropZone, batch: str, originals: Iterable[Original], proof: Proof, *, sleep: Sleep) -> ReleaseReport:
         if batch.endswith(AGAIN):

@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -46,4 +47,8 @@ def test_on_each_python(version: str, tmp_path: Path) -> None:
 
     subprocess.run([ours, "-W", "error", "-m", "s3batch.demo"], check=True, cwd=tmp_path)
     rooms = [f"tests/{room}" for room in ROOMS]
-    subprocess.run([ours, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not slow", *rooms], check=True, cwd=HOUSE)
+    # A place of its own: beside other runs' folders it would clean up after them, and fail where that fails.
+    with tempfile.TemporaryDirectory() as place:
+        environment = {**os.environ, "PYTEST_DEBUG_TEMPROOT": place}
+        words = ["-q", "-p", "no:cacheprovider", "-m", "not slow", *rooms]
+        subprocess.run([ours, "-m", "pytest", *words], check=True, cwd=HOUSE, env=environment)
