@@ -333,6 +333,9 @@ class App(Wiring):
         except BrokenExecutor as error:
             wrong = "a process that removes originals ended early"
             raise Transient(f"batch {batch}", wrong, "Leave it; the next pass goes on with it") from error
+        except OSError as error:
+            wrong = f"has originals that cannot be removed now: {error.strerror}"
+            raise Transient(f"batch {batch}", wrong, "Look at the drop zone's disk; the next pass goes on with it") from error
 
 
 def _never(_connection: Connection, _reservation: Reservation) -> None:

@@ -166,9 +166,9 @@ class PackAgent:
             return
         try:
             report = yard.steps.releaser(f"{batch}{AGAIN}", (one.original for one in files), stored.proof)
-        except (Failure, OSError) as error:
+        except Failure as failure:
             # A disk or a worker of theirs; what others dropped has nothing to do with it.
-            self._not_removed(yard, stored, error if isinstance(error, Failure) else _disk(batch, error))
+            self._not_removed(yard, stored, failure)
             return
         self._unreleased.settle(batch, {one.path: one.sha256 for one in files}, report)
         self.tally.released += report.released
@@ -196,8 +196,3 @@ class PackAgent:
     def _not_removed(self, yard: Yard, stored: StoredArchive, failure: Failure) -> None:
         self.tally.fail(failure)
         yard.listener(StepFailed.of(failure, step="release", bucket=stored.spooled.reservation.bucket))
-
-
-def _disk(batch: str, error: OSError) -> Failure:
-    wrong = f"has originals that cannot be removed: {error.strerror}"
-    return Transient(f"batch {batch}", wrong, "Look at the drop zone's disk; the next pass tries again")

@@ -38,7 +38,10 @@ REDELIVERY_WINDOW = timedelta(days=30)
 """How far back a file is looked for that came again: a client that mirrors comes daily, some once a month."""
 
 Releaser = Callable[[str, Iterable[Original], Proof], ReleaseReport]
-"""Removes the originals of a batch (id, originals, proof): `s3sync.dropzone.release.release` bound to the drop zone."""
+"""Removes the originals of a batch (id, originals, proof): `s3sync.dropzone.release.release` bound to the drop zone.
+
+Raises `Transient` where the disk fails or a process that removes dies.
+"""
 
 Enqueue = Callable[[Connection, Reservation], None]
 """Puts an archive into the outbox within the journal's transaction."""
