@@ -198,7 +198,7 @@ class _Scan:
     def _list(self, path: bytes) -> tuple[list[bytes], list[bytes]]:
         try:
             fd = open_listing(self._folders.folder(path))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return [], []
         try:
             return _listing(fd)

@@ -280,6 +280,17 @@ def test_displaced_files_in_a_quarantine_outside_are_named_absolutely(tmp_path: 
     assert (b"a/key", expected) == (found.key, found.path)
 
 
+def test_a_file_where_displaced_ones_would_lie_stops_nobody(tmp_path: Path) -> None:
+    """Only our own user can have put it there; it is no reason to archive nothing."""
+    tree(tmp_path, {DISPLACED: "a file", "bucket/key": "1"})
+    (tmp_path / ".s3batch-quarantine").chmod(0o700)
+
+    with DropZone.open(tmp_path) as zone:
+        [found] = scanned(zone)
+
+    assert isinstance(found, Candidate)
+
+
 def test_a_displaced_file_rests_like_any_other(tmp_path: Path) -> None:
     """It may still be written by whoever had it open."""
     tree(tmp_path, {f"{DISPLACED}/x.0/bucket/key": "1", "bucket": None})
