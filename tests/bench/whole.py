@@ -71,7 +71,9 @@ PEERS: Mapping[str, Peer] = {
     "s5cmd mv": Peer("s5cmd", f'"$PROGRAM" --log error mv "$1/*" s3://{BUCKET}/'),
     "aws s3 mv": Peer("aws", f'aws s3 mv --quiet --recursive "$1" s3://{BUCKET}/'),
     "rclone move": Peer(
-        "rclone", f'"$PROGRAM" move "$1" :s3,provider=Other,env_auth,endpoint="$AWS_ENDPOINT_URL_S3":{BUCKET}/'
+        "rclone",
+        'RCLONE_S3_PROVIDER=Other RCLONE_S3_ENV_AUTH=true RCLONE_S3_ENDPOINT="$AWS_ENDPOINT_URL_S3" '
+        f'"$PROGRAM" move --quiet --no-check-dest --s3-no-check-bucket "$1" :s3:{BUCKET}/',
     ),
 }
 
