@@ -74,7 +74,7 @@ def emptying(name: str, latency_seconds: float = 0.0) -> Callable[[Bench], Itera
 
     def measure(bench: Bench) -> Iterator[str]:
         here, missing = whole.available(whole.PEERS)
-        if name in {"small", "flat"} and bench.scale > SLOW_SCALE:
+        if name in {"small", "flat", "mixed"} and bench.scale > SLOW_SCALE:
             here.pop("aws s3 mv", None)
             missing.append("aws s3 mv (minutes a turn: see the run with fewer files)")
         yield f"{SETS[name][0]}, scale {bench.scale:g}, from the drop zone into an S3 that forgets them."
