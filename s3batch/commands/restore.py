@@ -204,7 +204,7 @@ def _show_archives(app: _App, entries: Iterable[Entry]) -> None:
     rows = []
     for name, archive in archives.items():
         thaws = app.restore_engine.thaws
-        storage_class = thaws.storage_class(archive.ref) or archive.storage_class
+        storage_class = thaws.storage_class(archive)
         thaw = storage_class.needs_thaw and thaws.standing(archive.ref, now) is Standing.FROZEN
         rows.append((name, human_size(archive.size), storage_class, members[name], "yes" if thaw else "no"))
         output.record(

@@ -134,8 +134,7 @@ class RestoreEngine:
             record = entry.archive
             if record.ref not in archives:
                 standing = self.thaws.standing(record.ref, self._clock())
-                storage_class = self.thaws.storage_class(record.ref) or record.storage_class
-                archives[record.ref] = ColdArchive(storage_class, record.size, standing)
+                archives[record.ref] = ColdArchive(self.thaws.storage_class(record), record.size, standing)
         return estimate(archives.values(), members=members, member_bytes=member_bytes, tier=tier, days=days)
 
     def request(self, request_id: str, entries: Iterable[Entry], order: Order) -> Request:

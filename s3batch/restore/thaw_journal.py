@@ -78,14 +78,15 @@ class Thaws:
         thawed = row["state"] == State.THAWED and row["until"] > rfc3339(now)
         return Standing.THAWED if thawed else Standing.FROZEN
 
-    def storage_class(self, ref: ObjectRef) -> StorageClass | None:
-        """Return the class an archive is known to be in by now; None where nobody wanted it back yet."""
+    def storage_class(self, archive: ArchiveRecord) -> StorageClass:
+        """Return the class an archive is in as far as is known: where nobody wanted it back yet, the one it was stored in."""
+        ref = archive.ref
         with self._db.read() as db:
             row = db.execute(
                 "SELECT storage_class FROM thaws WHERE bucket = ? AND key = ? AND version_id = ?",
                 (ref.bucket, ref.key, ref.version_id or ""),
             ).fetchone()
-        return None if row is None else StorageClass(row["storage_class"])
+        return archive.storage_class if row is None else StorageClass(row["storage_class"])
 
     def wish(self, thaw: Thaw, now: datetime) -> Wish | None:
         """Return what the unfinished requests want of this archive together, None where nobody wants it any more."""
