@@ -115,34 +115,24 @@ def test_second_agent_is_refused_and_told_who_works(host: Host) -> None:
     assert socket.gethostname() in told
 
 
-def test_two_drop_zones_never_share_a_quarantine(host: Host) -> None:
-    """The second agent would give back what the first one is removing, into its own drop zone and so into another bucket."""
-    quarantine = host.state.parent / "quarantine"
+@pytest.mark.parametrize("shared", ["S3BATCH_QUARANTINE", "S3BATCH_SPOOL"])
+def test_two_agents_never_share_a_folder(host: Host, shared: str) -> None:
+    """With another state and drop zone, the second's start would disturb what the first does.
+
+    It would give back what is being removed, into its own drop zone and so into another bucket; or sweep away what is being
+    built, and the only list of what is stored.
+    """
+    folder = host.state.parent / "shared"
     other = {"S3BATCH_STATE": str(host.state.parent / "other"), "S3BATCH_FOLDER": str(host.state.parent / "elsewhere")}
     (host.state.parent / "elsewhere/bucket").mkdir(parents=True)
-    with host.agent(S3BATCH_QUARANTINE=str(quarantine)) as first:
-        eventually(quarantine.exists, "the first agent's quarantine")
+    with host.agent(**{shared: str(folder)}) as first:
+        eventually(folder.exists, "the first agent's folder")
         eventually((host.state / "agent.json").exists, "the first agent's lock")
-        second = host.start("run", "--once", S3BATCH_QUARANTINE=str(quarantine), **other)
-        _, told = second.communicate(timeout=PATIENCE_SECONDS)
-
-    assert 11 == second.returncode
-    assert (str(quarantine) in told, f"{first.pid}" in told) == (True, True)
-
-
-def test_two_agents_never_share_a_spool(host: Host) -> None:
-    """The second one's start would sweep away what the first one builds, and the only list of what it has stored."""
-    spool = host.state.parent / "fast"
-    other = {"S3BATCH_STATE": str(host.state.parent / "other"), "S3BATCH_FOLDER": str(host.state.parent / "elsewhere")}
-    (host.state.parent / "elsewhere/bucket").mkdir(parents=True)
-    with host.agent(S3BATCH_SPOOL=str(spool)) as first:
-        eventually(spool.exists, "the first agent's spool")
-        eventually((host.state / "agent.json").exists, "the first agent's lock")
-        second = host.start("run", "--once", S3BATCH_SPOOL=str(spool), **other)
+        second = host.start("run", "--once", **{shared: str(folder)}, **other)
         _, told = second.communicate(timeout=PATIENCE_SECONDS)
 
     assert 11 == second.returncode, told
-    assert (str(spool) in told, f"{first.pid}" in told) == (True, True)
+    assert (str(folder) in told, f"{first.pid}" in told) == (True, True)
 
 
 def test_killed_agent_leaves_no_lock_and_no_worker(host: Host) -> None:

@@ -35,6 +35,15 @@ def _manifest(bench: Bench) -> ObjectRef:
     return ObjectRef("bucket", key)
 
 
+def _move(bench: Bench, ref: ObjectRef, storage_class: StorageClass) -> None:
+    """Do what a lifecycle rule does."""
+    kept = bench.store.head(ref)
+    assert kept is not None
+    content = bench.store.data(ref)
+    bench.store.delete(ref)
+    bench.store.seed(ref, content, storage_class=storage_class, metadata=kept.metadata)
+
+
 def _told(bench: Bench) -> list[str]:
     return [event.wrong for event in bench.told("step_failed") if isinstance(event, StepFailed) and "gone" in event.wrong]
 
@@ -82,12 +91,7 @@ def test_archive_that_became_another_lets_nothing_go(waiting: Bench) -> None:
 
 def test_archive_that_a_rule_moved_to_another_class_is_still_there(waiting: Bench) -> None:
     """A lifecycle rule changes the class and nothing else."""
-    archive = _archive(waiting)
-    kept = waiting.store.head(archive)
-    assert kept is not None
-    content = waiting.store.data(archive)
-    waiting.store.delete(archive)
-    waiting.store.seed(archive, content, storage_class=StorageClass.GLACIER, metadata=kept.metadata)
+    _move(waiting, _archive(waiting), StorageClass.GLACIER)
     tally = waiting.run()
 
     assert ([], 1, {}) == (tally.errors, tally.released, files(waiting.root))
@@ -124,12 +128,7 @@ def test_manifest_that_became_another_lets_nothing_go(waiting: Bench) -> None:
 @described
 def test_manifest_that_a_rule_moved_to_another_class_is_still_there(waiting: Bench) -> None:
     """A lifecycle rule changes the class and nothing else."""
-    manifest = _manifest(waiting)
-    kept = waiting.store.head(manifest)
-    assert kept is not None
-    content = waiting.store.data(manifest)
-    waiting.store.delete(manifest)
-    waiting.store.seed(manifest, content, storage_class=StorageClass.STANDARD_IA, metadata=kept.metadata)
+    _move(waiting, _manifest(waiting), StorageClass.STANDARD_IA)
     tally = waiting.run()
 
     assert ([], 1, {}) == (tally.errors, tally.released, files(waiting.root))
