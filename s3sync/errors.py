@@ -114,6 +114,14 @@ class Locked(Failure):
     exit = Exit.LOCKED
 
 
+class Unheard(Failure):
+    """Standard output takes no more of what a command has to say; its work is another matter."""
+
+    def __init__(self, error: OSError) -> None:
+        """`error` is what writing there ended with."""
+        super().__init__("standard output", f"cannot be written: {error.strerror}", "Give it room")
+
+
 class Mismatch(Permanent):
     """Bytes differ from what was recorded of them."""
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from s3sync import __version__
-from s3sync.errors import EXIT_MEANINGS, Exit, Failure, Usage
+from s3sync.errors import EXIT_MEANINGS, Exit, Failure, Unheard, Usage
 from s3sync.keys import printable
 
 if TYPE_CHECKING:
@@ -92,6 +92,8 @@ def main(program: Program, argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except BrokenPipeError:
         code = _stop_talking()
+    except OSError as error:
+        code = _without_room(program, Unheard(error))
     return code
 
 
@@ -114,6 +116,8 @@ def _guarded(program: Program, argv: Sequence[str], environment: Environment) ->
         return _stop_talking()
     except KeyboardInterrupt:
         return _complain(program, "interrupted", Exit.INTERRUPTED)
+    except Unheard as failure:
+        return _without_room(program, failure)
     except Failure as failure:
         return _complain(program, _sentence(failure), failure.exit)
     except Exception:  # noqa: BLE001  # the last resort: say all there is to say, for this is a mistake of ours
@@ -282,8 +286,14 @@ def _complain(program: Program, sentence: str, code: Exit) -> Exit:
     return code
 
 
+def _without_room(program: Program, failure: Unheard) -> Exit:
+    """Say that standard output takes no more, once."""
+    _stop_talking()
+    return _complain(program, str(failure), failure.exit)
+
+
 def _stop_talking() -> Exit:
-    """Point standard output nowhere: its reader has left, and the interpreter would stumble over that while closing it."""
+    """Point standard output nowhere: nobody takes it any more, and the interpreter would stumble over that while closing it."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TextIO
 
+from s3sync.errors import Unheard
 from s3sync.keys import printable
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
@@ -21,7 +22,7 @@ _NOT_SET = "-"
 
 
 class Output:
-    """Where a command's answers go."""
+    """Where a command's answers go. All methods but `progress` raise `Unheard`, or `BrokenPipeError` where nobody reads."""
 
     def __init__(self, *, as_json: bool = False, stdout: TextIO | None = None, stderr: TextIO | None = None) -> None:
         """Speak to the given streams, the process's own where none are given."""
@@ -32,17 +33,20 @@ class Output:
     def record(self, record: Mapping[str, object]) -> None:
         """Write one JSON object on a line of its own; without `--json` there are no records."""
         if self.as_json:
-            print(json.dumps(record), file=self._stdout, flush=True)
+            self._answer(json.dumps(record), flush=True)
 
     def text(self, line: str = "") -> None:
         """Write a line for people."""
-        print(printable(line), file=self._stderr if self.as_json else self._stdout)
+        if self.as_json:
+            print(printable(line), file=self._stderr)
+        else:
+            self._answer(printable(line))
 
     def document(self, about: Mapping[str, object], content: str, *, called: str) -> None:
         """Write a text of our own making that another program reads: as it is, or as the field `called` of one record."""
         self.record({**about, called: content})
         if not self.as_json:
-            print(content, file=self._stdout)
+            self._answer(content)
 
     def progress(self, line: str) -> None:
         """Write a line that says how far something is, never mixed with answers."""
@@ -52,6 +56,14 @@ class Output:
         """Write rows for people, in columns."""
         for line in table(rows, headers):
             self.text(line)
+
+    def _answer(self, line: str, *, flush: bool = False) -> None:
+        try:
+            print(line, file=self._stdout, flush=flush)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise Unheard(error) from error
 
 
 def table(rows: Iterable[Sequence[object]], headers: Sequence[str]) -> list[str]:

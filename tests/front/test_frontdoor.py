@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 from importlib import metadata
@@ -158,6 +159,23 @@ def test_a_reader_that_leaves_is_no_news() -> None:
         told = process.stderr.read()
 
     assert ("", Exit.FAILED) == (told, process.returncode)
+
+
+@pytest.mark.parametrize("who", ["ann", "flood"])
+@pytest.mark.parametrize("flags", [[], ["--json"]])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_an_output_without_room_is_told_of(who: str, flags: list[str], unbuffered: str) -> None:
+    """A full disk behind standard output is one line and a failure, not a stack: at the end, and in the middle of much."""
+    command = [sys.executable, "-W", "error", "-m", "tests.front.program", *flags, "greet", who]
+    with open("/dev/full", "wb") as full:
+        environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+        ended = subprocess.run(command, env=environment, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+
+    told = [line for line in ended.stderr.splitlines() if line not in {"hello", f"hello {who}", "False"}]
+    assert (["tests.front: standard output: cannot be written: No space left on device. Give it room"], Exit.FAILED) == (
+        told,
+        ended.returncode,
+    )
 
 
 def test_a_quick_question_loads_nothing_heavy() -> None:
