@@ -16,7 +16,8 @@ fixture in `tests/conftest.py`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,12 @@ class LiveParts:
             self._paths[name] = part.get(self._cache)
         except Unfetched as why:
             self._reasons[name] = str(why)
+
+    def fetch_all(self, names: Iterable[str]) -> None:
+        """Fetch several side by side: they come from different places."""
+        wanted = set(names)
+        with ThreadPoolExecutor(max_workers=max(1, len(wanted))) as threads:
+            list(threads.map(self.fetch, wanted))
 
     def reason(self, name: str) -> str | None:
         """Return why a part could not be had, None where it could."""

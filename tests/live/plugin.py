@@ -34,8 +34,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Fetch what the selected tests ask for, outside any test's time limit."""
     if session.config.option.collectonly:
         return
-    for name in sorted({name for item in session.items for name in _asked(item)}):
-        session.config.stash[_KEY].fetch(name)
+    session.config.stash[_KEY].fetch_all(name for item in session.items for name in _asked(item))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
