@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from s3batch.app import App
 from s3batch.catalogue.contract import Entry
 from s3batch.catalogue.manifest import render
 from s3batch.catalogue.opensearch import OpenSearchCluster
@@ -52,10 +53,7 @@ def test_refused_documents_are_shown_and_sent_again(host: Host, url: str) -> Non
     """With document and reason; retry sends them with their archive, as no agent runs."""
     archive = record("20260301T120000-3fa9c2d1a2b3", 1)
     with host.app(opensearch_url=url) as app:
-        refuse(Outbox(app.journal_db), archive)
-        assert app.catalogue.buckets() == []
-        (app.settings.spool / archive.batch).mkdir(parents=True)
-        (app.settings.spool / archive.batch / "manifest.json.gz").write_bytes(render(archive, members("in/odd")))
+        refuse_described(app, archive)
 
     shown = host.ask("index", "status", opensearch_url=url)
     for_people = host.ask("index", "status", as_json=False, opensearch_url=url)
@@ -92,6 +90,25 @@ def test_behind_where_nobody_answers(host: Host) -> None:
         host.ask("index", "status")
 
 
+def test_a_retry_where_nobody_answers(host: Host) -> None:
+    """What is to be sent again waits, and the command ends with 5, as status does: not with a failure of its own."""
+    archive = record("20260301T120000-3fa9c2d1a2b3", 1)
+    with host.app(opensearch_url="http://127.0.0.1:1") as app:
+        refuse_described(app, archive)
+
+    answer = host.ask("index", "retry", opensearch_url="http://127.0.0.1:1")
+    for_people = host.ask("index", "retry", as_json=False, opensearch_url="http://127.0.0.1:1")
+
+    assert (Exit.INDEX_BEHIND, 1, 0, 1) == (
+        answer.code,
+        answer.record["retried"],
+        answer.record["documents"],
+        answer.record["archives_behind"],
+    )
+    assert "cannot be reached" in answer.record["away"]
+    assert "behind by 1 archive: " in for_people.text
+
+
 @pytest.mark.parametrize("month", ["2026-13", "2026-00", "2026-1", "march"])
 def test_what_is_no_month_is_refused(host: Host, month: str) -> None:
     """It is the writer's to correct, and not taken for a month without archives."""
@@ -99,6 +116,14 @@ def test_what_is_no_month_is_refused(host: Host, month: str) -> None:
         host.ask("index", "rebuild", "--month", month, opensearch_url="http://127.0.0.1:1")
 
     assert Exit.USAGE == ended.value.code
+
+
+def refuse_described(app: App, archive: ArchiveRecord) -> None:
+    """Have the only document of an archive refused whose manifest lies in the spool."""
+    refuse(Outbox(app.journal_db), archive)
+    assert app.catalogue.buckets() == []
+    (app.settings.spool / archive.batch).mkdir(parents=True)
+    (app.settings.spool / archive.batch / "manifest.json.gz").write_bytes(render(archive, members("in/odd")))
 
 
 def refuse(outbox: Outbox, archive: ArchiveRecord) -> None:

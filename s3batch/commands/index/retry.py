@@ -9,6 +9,7 @@ from s3batch.catalogue.opensearch import OpenSearchCluster
 from s3batch.catalogue.outbox import Outbox
 from s3batch.operate.agents import running_agent
 from s3sync.errors import Exit
+from s3sync.output import counted
 
 
 def setup(group: argparse._ArgumentGroup) -> None:
@@ -17,7 +18,7 @@ def setup(group: argparse._ArgumentGroup) -> None:
 
 
 def run(args: argparse.Namespace, app: App, cluster: OpenSearchCluster) -> Exit:
-    """Put everything in again, and send it unless an agent runs, which does so within seconds."""
+    """Put everything in again, and send it unless an agent runs, which does so within seconds. Ends as `index status` does."""
     del args
     refused = Outbox(app.journal_db).retry()
     app.output.text(f"{refused:,} refused documents are sent again, each with its archive.")
@@ -34,9 +35,11 @@ def run(args: argparse.Namespace, app: App, cluster: OpenSearchCluster) -> Exit:
             "documents": report.documents,
             "set_aside": report.set_aside,
             "archives_behind": report.behind.archives,
+            "away": None if report.failure is None else str(report.failure),
         }
     )
     app.output.text(f"{report.documents:,} documents sent, {report.set_aside:,} refused again.")
     if report.failure is not None:
-        raise report.failure
+        app.output.text(f"behind by {counted(report.behind.archives, 'archive')}: {report.failure}")
+        return Exit.INDEX_BEHIND
     return Exit.INDEX_BEHIND if report.behind.archives else Exit.PARTIAL if report.behind.set_aside else Exit.DONE
