@@ -15,10 +15,21 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
-from s3batch.catalogue.cluster import NO_TLS, Hit, Hits, IndexFacts, ItemReply, Json, Refused, Server, no_tls, packed
+from s3batch.catalogue.cluster import NO_TLS, Hits, IndexFacts, ItemReply, Json, Refused, Server, no_tls, packed
+from s3batch.catalogue.opensearch_replies import (
+    as_number,
+    as_object,
+    hits_of,
+    in_one_line,
+    index_facts,
+    item_reply,
+    kind_of,
+    only_template,
+    reason_of,
+)
 from s3sync.errors import Failure, Permanent, Transient, Usage
 
 if TYPE_CHECKING:
@@ -32,7 +43,6 @@ _NOTHING: Json = {}
 _CONNECTIONS = 4
 """Kept open to each host: as many as threads of ours use one cluster at once."""
 _PACKED = {"content-encoding": "gzip"}
-_MOST_REASON = 500
 _BLOCKS = frozenset({"cluster_block_exception", "index_create_block_exception"})
 """What answers 403 and is no matter of rights: a disk too full, above all."""
 
@@ -90,7 +100,7 @@ class OpenSearchCluster:
 
     @cached_property
     def _server(self) -> Server:
-        version = _object(self.ask("GET", "/").get("version"))
+        version = as_object(self.ask("GET", "/").get("version"))
         if "number" not in version:
             raise self._not_understood("says no version")
         return Server(str(version.get("distribution", "elasticsearch")), str(version["number"]))
@@ -99,9 +109,9 @@ class OpenSearchCluster:
         """See the contract."""
         whole = {"allow_partial_search_results": "false"}  # a shard that is away must not look like nothing found
         if pit is not None:
-            return _hits(self.ask("POST", "/_search", {**body, "pit": {"id": pit}}, **whole))
+            return hits_of(self.ask("POST", "/_search", {**body, "pit": {"id": pit}}, **whole))
         lenient = {"ignore_unavailable": "true", "allow_no_indices": "true"}
-        return _hits(self.ask("POST", f"/{_path(target)}/_search", body, **whole, **lenient))
+        return hits_of(self.ask("POST", f"/{_path(target)}/_search", body, **whole, **lenient))
 
     @contextmanager
     def held(self, target: str, *, minutes: int = 5) -> Iterator[str | None]:
@@ -122,9 +132,9 @@ class OpenSearchCluster:
         """See the contract."""
         body = _NOTHING if query is None else {"query": query}
         reply = self.ask("POST", f"/{_path(target)}/_count", body, ignore_unavailable="true", allow_no_indices="true")
-        if _number(_object(reply.get("_shards")).get("failed")):
+        if as_number(as_object(reply.get("_shards")).get("failed")):
             raise Transient(self.subject, "counted a part of its documents only", "Check the health of its indices")
-        return _number(reply.get("count"))
+        return as_number(reply.get("count"))
 
     # Writes
 
@@ -133,13 +143,15 @@ class OpenSearchCluster:
         items = self.ask("POST", "/_bulk", body, filter_path="items.*.status,items.*.error").get("items")
         if not isinstance(items, list):
             raise self._not_understood("gave an answer that is none of a bulk request")
-        return [_item(item) for item in items]
+        return [item_reply(item) for item in items]
 
     # Arranges
 
     def component_template(self, name: str) -> Json | None:
         """See the contract."""
-        return _named(self._or_none("GET", f"/_component_template/{_path(name)}"), "component_templates", "component_template")
+        return only_template(
+            self._or_none("GET", f"/_component_template/{_path(name)}"), "component_templates", "component_template"
+        )
 
     def put_component_template(self, name: str, body: Json) -> None:
         """See the contract."""
@@ -147,7 +159,7 @@ class OpenSearchCluster:
 
     def index_template(self, name: str) -> Json | None:
         """See the contract."""
-        return _named(self._or_none("GET", f"/_index_template/{_path(name)}"), "index_templates", "index_template")
+        return only_template(self._or_none("GET", f"/_index_template/{_path(name)}"), "index_templates", "index_template")
 
     def put_index_template(self, name: str, body: Json) -> None:
         """See the contract."""
@@ -156,7 +168,9 @@ class OpenSearchCluster:
     def indices(self, pattern: str) -> list[IndexFacts]:
         """See the contract."""
         found = self._or_none("GET", f"/{_path(pattern)}", expand_wildcards="open,closed", allow_no_indices="true")
-        return sorted((_facts(name, _object(said)) for name, said in (found or {}).items()), key=lambda facts: facts.name)
+        return sorted(
+            (index_facts(name, as_object(said)) for name, said in (found or {}).items()), key=lambda facts: facts.name
+        )
 
     def create_index(self, name: str, body: Json | None = None) -> bool:
         """See the contract."""
@@ -203,13 +217,13 @@ class OpenSearchCluster:
             headers = None if body is None else _PACKED
             reply = self._client.transport.perform_request(method, path, params=query, body=_packed(body), headers=headers)
         except SSLError as error:
-            raise self._not_trusted(_line(str(error.error))) from error
+            raise self._not_trusted(in_one_line(str(error.error))) from error
         except TransportError as error:
             if isinstance(error.info, Failure):  # signing failed, and says why
                 raise error.info from None
             raise self._away(error.status_code, error.info) from error
         except OpenSearchException as error:
-            raise self._not_understood(f"cannot be understood: {_line(str(error))}") from error
+            raise self._not_understood(f"cannot be understood: {in_one_line(str(error))}") from error
         if not isinstance(reply, Mapping):
             raise self._not_understood("gave an answer that is no JSON object")
         return reply
@@ -231,10 +245,10 @@ class OpenSearchCluster:
             raise
 
     def _away(self, status: int | str, info: object) -> Transient:
-        reason = _reason(info)
+        reason = reason_of(info)
         if not isinstance(status, int):
             return Transient(self.subject, f"cannot be reached: {reason}", "Check that it runs and that the address is right")
-        kind = _kind(info)
+        kind = kind_of(info)
         if status in {401, 403} and kind not in _BLOCKS:
             wrong, hint = f"refuses us ({status}): {reason}", "Check user, password and rights"
         else:
@@ -272,82 +286,6 @@ def _packed(body: Json | str | bytes | None) -> bytes | None:
 
 def _path(name: str) -> str:
     return quote(name, safe="*,")
-
-
-def _object(value: object) -> Json:
-    return value if isinstance(value, Mapping) else _NOTHING
-
-
-def _number(value: object) -> int:
-    return value if isinstance(value, int) else 0
-
-
-def _named(reply: Json | None, listing: str, name: str) -> Json | None:
-    """Return the one template of a reply that lists some."""
-    listed = None if reply is None else reply.get(listing)
-    return _object(listed[0].get(name)) if isinstance(listed, list) and listed else None
-
-
-def _facts(name: str, said: Json) -> IndexFacts:
-    mappings = _object(said.get("mappings"))
-    index = _object(_object(said.get("settings")).get("index"))
-    return IndexFacts(
-        name=name,
-        uuid=str(index.get("uuid", "")),
-        aliases=frozenset(_object(said.get("aliases"))),
-        meta=_object(mappings.get("_meta")),
-        properties=_object(mappings.get("properties")),
-        strict=mappings.get("dynamic") == "strict",
-    )
-
-
-def _hits(reply: Json) -> Hits:
-    found = _object(reply.get("hits"))
-    listed = found.get("hits")
-    hits = tuple(_hit(hit) for hit in listed if isinstance(hit, Mapping)) if isinstance(listed, list) else ()
-    return Hits(hits, _total(found.get("total")), _object(reply.get("aggregations")))
-
-
-def _hit(hit: Json) -> Hit:
-    sort = hit.get("sort")
-    return Hit(
-        str(hit.get("_index", "")),
-        str(hit.get("_id", "")),
-        _object(hit.get("_source")),
-        tuple(sort) if isinstance(sort, list) else (),
-    )
-
-
-def _total(total: object) -> int | None:
-    said = _object(total)
-    return _number(said.get("value")) if said.get("relation") == "eq" else None
-
-
-def _item(item: object) -> ItemReply:
-    """Return what one line of a bulk reply says, whatever the action was."""
-    result = next(iter(item.values()), None) if isinstance(item, Mapping) else None
-    status = _number(_object(result).get("status"))
-    return ItemReply(status, "", "") if 200 <= status < 300 else ItemReply(status, _kind(result), _reason(result))  # noqa: PLR2004
-
-
-def _kind(info: object) -> str:
-    error = _object(info).get("error")
-    return str(_object(error).get("type", ""))
-
-
-def _reason(reply: object) -> str:
-    """Return the words of an error, wherever this server, or a service before it, puts them, in one line."""
-    said = _object(reply)
-    error: Any = next((said[name] for name in ("error", "message", "Message") if name in said), reply)
-    if not isinstance(error, Mapping):
-        return _line(str(error or "no reason given"))
-    cause = error.get("caused_by")
-    deeper = f" ({_reason(cause)})" if isinstance(cause, Mapping) else ""
-    return _line(f"{error.get('type', 'error')}: {error.get('reason', 'no reason given')}{deeper}")
-
-
-def _line(text: str) -> str:
-    return " ".join(text.split())[:_MOST_REASON]
 
 
 def _without_secrets(url: str) -> str:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from s3batch.catalogue import inventory, manifest
 from s3batch.catalogue.bulks import _answer
 from s3batch.catalogue.index import Answer
-from s3batch.catalogue.opensearch import _item, _reason
+from s3batch.catalogue.opensearch_replies import item_reply, reason_of
 from s3batch.catalogue.sqlite import SqliteCatalogue
 from s3batch.catalogue.targets import parse, resolve
 from s3batch.commands.restore import _listed
@@ -214,10 +214,10 @@ def test_any_file_as_a_restore_list(catalogue: SqliteCatalogue, tmp_path: Path, 
 def test_any_answer_of_an_index(reply: object) -> None:
     """Whatever an index answers to one document is an outcome with one line of reason."""
     for item in (reply, {"create": reply}, {"create": {"status": 400, "error": reply}}, {"create": {"status": reply}}):
-        answer = _answer(_item(item))
+        answer = _answer(item_reply(item))
 
         assert isinstance(answer, Answer)
-        assert "\n" not in _reason(item)
+        assert "\n" not in reason_of(item)
 
 
 @bounded
