@@ -23,9 +23,10 @@ from s3batch.restore.schema import SCHEMA
 from s3sync import statedb
 from s3sync.events import silent
 from s3sync.statedb import StateDb
-from s3sync.transfer.journal import STEPS, Journal
+from s3sync.transfer import schema as sync_schema
+from s3sync.transfer.journal import Journal
 
-NEWEST_SYNC = len(STEPS)
+NEWEST_SYNC = len(sync_schema.SCHEMA)
 
 
 def now() -> datetime:

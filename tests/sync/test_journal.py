@@ -16,7 +16,8 @@ from s3sync.store.contract import ObjectRef, StorageClass
 from s3sync.store.proof import Proof
 from s3sync.transfer import drops as room
 from s3sync.transfer.drops import TRANSITIONS, Drop, Phase, Turn, next_phase
-from s3sync.transfer.journal import ROOM, STEPS, DropUploadLog, Journal, PassRecord
+from s3sync.transfer.journal import ROOM, DropUploadLog, Journal, PassRecord
+from s3sync.transfer.schema import SCHEMA
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 PROOF = Proof(ref=ObjectRef("b", "k", "v1"), size=5, crc64nvme="AAAAAAAAAAA=", etag='"e"')
@@ -99,7 +100,7 @@ def test_all_are_taken_up_or_none(tmp_path: Path) -> None:
 def test_a_drop_stored_by_the_program_before_leaves_by_its_own_folder(tmp_path: Path) -> None:
     """A journal of the first schema, taken over while an original may be on its way out."""
     with StateDb.open(tmp_path / "journal.db") as db:
-        db.migrate(ROOM, STEPS[:1])
+        db.migrate(ROOM, SCHEMA[:1])
         with db.write() as connection:
             connection.execute(
                 "INSERT INTO drops (id, bucket, key, path, device, inode, size, mtime_ns, ctime_ns, crc64nvme, sha256,"
