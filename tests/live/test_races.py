@@ -77,12 +77,14 @@ def _race(host: DropHost, puts: list[Put], versions: int) -> tuple[int, int, set
     race = Race(Archive(host.zone))
     threads = [threading.Thread(target=race.run_client, args=(put, f"name-{at}", versions)) for at, put in enumerate(puts)]
     released = kept = 0
+    chance = random.Random(versions)
     with DropZone.open(host.zone) as zone:
         for thread in threads:
             thread.start()
         number = 0
         while any(thread.is_alive() for thread in threads):
             members = list(race.archive.members())
+            time.sleep(chance.uniform(0, LATEST_SECONDS))
             report = release(zone, f"batch{number:06}", members, PROOF, sleep=time.sleep, chunk=10, flush=bool)
             released, kept, number = released + report.released, kept + len(report.kept), number + 1
     assert [] == race.failures
