@@ -17,7 +17,7 @@ from pathlib import Path
 
 from s3batch.catalogue.arrange import arrange
 from s3sync.output import Output, table
-from tests.bench import catalogue, growth, idle, page, rebuild, restore, search, whole
+from tests.bench import catalogue, growth, idle, memory, page, rebuild, restore, search, whole
 from tests.bench.null_s3 import null_s3
 from tests.bench.sets import SETS, make
 from tests.bench.sync import CONNECTIONS, LATENCY_SECONDS, SYNC_FILES, SYNC_PEERS
@@ -109,6 +109,12 @@ def idle_pass(bench: Bench) -> Iterator[str]:
         yield from table(idle.standing_by(base, url), ("an agent with nothing to do", ""))
 
 
+def remembering(bench: Bench) -> Iterator[str]:
+    """The highest memory of a pass."""
+    with bench.room() as base, null_s3() as url:
+        yield from table(memory.measure(base, bench.scale, url), ("MiB at most", "agent", "largest worker"))
+
+
 def members(bench: Bench) -> Iterator[str]:
     """The catalogue."""
     with bench.room() as base:
@@ -156,6 +162,7 @@ SUBJECTS: Mapping[str, Callable[[Bench], Iterator[str]]] = {
     "latency": emptying("small", LATENCY_SECONDS),
     "sync": sync,
     "idle": idle_pass,
+    "memory": remembering,
     "catalogue": members,
     "restore": restoring,
     "rebuild": indexing("rebuild"),
