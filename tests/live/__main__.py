@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 
+from s3sync.output import Output
 from tests.live.fetch import cache_folder
 from tests.live.parts import PARTS, LiveParts
 
@@ -16,9 +17,10 @@ def main() -> None:
     wanted = sorted(PARTS.keys() - set(parser.parse_args().without))
     parts = LiveParts(cache_folder(os.environ))
     parts.fetch_all(wanted)
+    say = Output().text
     for name in wanted:
         reason = parts.reason(name)
-        print(f"{PARTS[name].label}: {reason or 'here'}")
+        say(f"{PARTS[name].label}: {reason or 'here'}")
 
 
 if __name__ == "__main__":
