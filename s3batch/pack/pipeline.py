@@ -105,7 +105,6 @@ class Pipeline:
             self._patience()
         reservation = self._journal.reserve(batch, self._yard.names)
         self._spool.take(reservation.id, needed)
-        self._carriers.begin()
         self._announce(batch, reservation)
         job = BuildJob(
             root=self._yard.root,
@@ -113,9 +112,11 @@ class Pipeline:
             candidates=batch.candidates,
             max_bytes=self._yard.max_bytes,
         )
+        # From here on nothing may raise before the batch is somebody's: unended, it would keep the pass waiting for ever.
+        self._carriers.begin()
         try:
             future = self._builders.submit(job)
-        except Exception as error:  # noqa: BLE001 - of the batch that is begun; unended, it would keep the pass waiting for ever
+        except Exception as error:  # noqa: BLE001 - of the batch that is begun
             future = Future()
             future.set_exception(error)
         future.add_done_callback(lambda done: self._built(reservation, done))

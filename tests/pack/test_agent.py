@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -400,3 +401,21 @@ def test_what_was_never_the_spools_is_not_swept(make: Make, tmp_path: Path) -> N
 
     assert before == files(spool)
     assert [] == bench.told("stray_files_swept")
+
+
+@pytest.mark.timeout(20)
+def test_a_surprise_while_a_batch_is_launched_ends_the_pass(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is raised between its reservation and its build: the pass does not wait for a batch that nobody works on."""
+    bench.drop("a/file")
+
+    def surprise(**_: object) -> NoReturn:
+        raise RuntimeError("nobody expected this")
+
+    with monkeypatch.context() as surprised, pytest.raises(RuntimeError, match="nobody expected"):
+        surprised.setattr("s3batch.pack.pipeline.ArchiveReserved", surprise)
+        bench.run()
+    bench.run()
+    bench.run()
+
+    assert {b"a/file": 1} == bench.found()
+    assert {} == files(bench.root)
