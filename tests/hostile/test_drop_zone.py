@@ -206,8 +206,13 @@ def _append(path: Path) -> None:
         file.write(b"more")
 
 
+def _truncate(path: Path) -> None:
+    with open(path, "r+b", opener=_at_once) as file:
+        file.truncate(1)
+
+
 def _at_once(path: str, flags: int) -> int:
-    """Open a file as a client does, but fail where it is a FIFO by now, which nobody reads."""
+    """Open a file as a client does, but fail where that would wait: for a lease of ours, or for the reader of a FIFO."""
     return os.open(path, flags | os.O_NONBLOCK, 0o666)
 
 
@@ -232,7 +237,7 @@ def _replace(path: Path, make_it: Callable[[], object]) -> None:
 ACTS: dict[str, Act] = {
     "write anew": lambda path, _: _write(path),
     "rename over": lambda path, _: _rename_over(path),
-    "truncate": lambda path, _: os.truncate(path, 1),
+    "truncate": lambda path, _: _truncate(path),
     "append": lambda path, _: _append(path),
     "chmod": lambda path, _: path.chmod(0o640),
     "forge the time": lambda path, _: os.utime(path, (1, 1)),
