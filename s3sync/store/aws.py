@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 import boto3
 import urllib3.exceptions
-from botocore.auth import SigV4Auth
+from botocore.auth import AUTH_TYPE_MAPS, S3SigV4Auth, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.exceptions import (
@@ -54,6 +54,10 @@ ATTEMPTS = 5
 CONNECT_TIMEOUT_SECONDS = 5
 READ_TIMEOUT_SECONDS = 60
 """For silence, not for the whole reply: S3 sends blanks while it completes a large upload."""
+
+# Where awscrt is there, botocore has it sign. Over plain http that hashes the body as well, 4 KiB at a time, each fetched by a
+# call into Python while all other threads wait; botocore's own signer takes a MiB, and nobody waits while it is hashed.
+AUTH_TYPE_MAPS["s3v4"] = S3SigV4Auth
 
 _AWS_HOSTS = (".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu", ".api.aws")
 _TRY_LATER = (ConnectionError, HTTPClientError, IncompleteReadError, urllib3.exceptions.HTTPError)

@@ -35,7 +35,7 @@ from s3sync.store.parts import MAX_SINGLE_PUT_BYTES, MIB
 from s3sync.store.s3_errors import STORING, failure_of, thaw_answer
 from s3sync.store.s3_replies import as_botocore_tells, object_info, said, wrong_range
 from s3sync.store.s3_requests import condition, described, of_version, restore_request
-from s3sync.store.section import Section, Stopping, halt_before_sending, never, stoppable
+from s3sync.store.section import Section, Stopping, never, stoppable
 from s3sync.store.short_way import ShortWay, wish_to_head, wish_to_put
 from s3sync.store.wire import Reply
 
@@ -70,7 +70,6 @@ class S3Store(ObjectStore):
         Raises `Usage` for settings of AWS or an owner that cannot be.
         """
         self.client = client or connect(connections=upload_threads + SPARE_CONNECTIONS)
-        self.client.meta.events.register("before-send.s3", halt_before_sending)
         demand_owner(self.client, bucket_owner)
         self._short_way = ShortWay(keys_now, dialling(self.client))
         self.client.meta.events.register("before-send.s3", self._short_way.on_sending)

@@ -10,13 +10,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from io import BytesIO
 
 from s3sync.errors import Permanent
 from s3sync.store.contract import Stopped
-
-READ_AHEAD_BYTES = 1 << 18
-"""A call of the system for each of its 4 KiB cost awscrt five times what hashing does."""
 
 Stopping = Callable[[], bool]
 """Asks whether the work is to end soon. Called often and from several threads."""
@@ -40,8 +36,6 @@ class Section:
         self._offset = offset
         self._size = size
         self._position = 0
-        self._ahead = BytesIO()
-        """What was read for `readinto` and not asked for yet."""
         self._stopping = stopping
 
     def read(self, count: int = -1, /) -> bytes:
@@ -49,34 +43,15 @@ class Section:
 
         Raises `Halted` where the work is to stop.
         """
-        self.halt_if_asked()
-        self._ahead = BytesIO()
-        chunk = self._from_file(self._size if count < 0 else count)
+        if self._stopping():
+            raise Halted
+        left = max(0, self._size - self._position)
+        chunk = os.pread(self._fd, left if count < 0 else min(count, left), self._offset + self._position)
         self._position += len(chunk)
         return chunk
 
-    def readinto(self, buffer: memoryview, /) -> int:
-        """Fill `buffer` as far as the section goes and return how far; 0 where the work is to stop.
-
-        So reads awscrt, which over plain http hashes a body before it is sent, 4 KiB at a time, and prints a stack for whatever
-        is raised in its reading. What it makes of a short body is never sent: `halt_before_sending` sees to that.
-        """
-        piece = self._ahead.read(len(buffer))
-        if not piece:
-            self._ahead = BytesIO(b"" if self._stopping() else self._from_file(READ_AHEAD_BYTES))
-            piece = self._ahead.read(len(buffer))
-        buffer[: len(piece)] = piece
-        self._position += len(piece)
-        return len(piece)
-
-    def halt_if_asked(self) -> None:
-        """Raise `Halted` where the work is to stop."""
-        if self._stopping():
-            raise Halted
-
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
         """Move within the section and return the new position."""
-        self._ahead = BytesIO()
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
         self._position = max(0, base + offset)
         return self._position
@@ -84,17 +59,6 @@ class Section:
     def tell(self) -> int:
         """Return the position within the section."""
         return self._position
-
-    def _from_file(self, count: int) -> bytes:
-        left = self._size - self._position
-        return os.pread(self._fd, min(count, left), self._offset + self._position) if left > 0 else b""
-
-
-def halt_before_sending(request: object, **_: object) -> None:
-    """Raise `Halted` before the first byte of a request is sent whose body is to stop. A hook of botocore's, `before-send`."""
-    body = getattr(request, "body", None)
-    if isinstance(body, Section):
-        body.halt_if_asked()
 
 
 @contextmanager

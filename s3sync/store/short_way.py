@@ -227,11 +227,18 @@ class ShortWay:
     def on_sending(self, request: Any, **_: object) -> None:  # noqa: ANN401 - botocore's prepared request
         """Look at a request as it leaves. A hook of botocore's, `before-send`."""
         headers = {name.lower(): _text(value) for name, value in request.headers.items()}
-        self._here.sent = Sent(request.method, request.url, headers)
+        # Which host is asked is signed, and written when it is sent.
+        self._here.sent = Sent(request.method, request.url, {"host": _host(request.url), **headers})
 
 
 def _moment() -> str:
     return strftime("%Y%m%dT%H%M%SZ", gmtime())
+
+
+def _host(url: str) -> str:
+    """Return the `Host` of a request: without the port that its scheme has anyway."""
+    parts = urlsplit(url)
+    return parts.netloc.removesuffix({"http": ":80", "https": ":443"}[parts.scheme])
 
 
 def _text(value: bytes | str) -> str:

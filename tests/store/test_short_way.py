@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -372,14 +373,12 @@ def test_the_short_way_leads_through_the_proxy(
         monkeypatch.setenv("AWS_CA_BUNDLE", str(shown.file))
         monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{tunnel.server_address[1]}")
         monkeypatch.setenv("NO_PROXY", "")
-        store = S3Store()
-        warmed(store, server)
-
-        store_and_prove(store, REF, payload, NoLog())
+        with closing(S3Store()) as store:
+            warmed(store, server)
+            store_and_prove(store, REF, payload, NoLog())
 
         assert [("PUT", OURS), ("HEAD", OURS)] == by_whom(server)
         assert [server.endpoint.removeprefix("https://")] * 2 == tunnel.asked
-        store.close()
 
 
 def test_plain_http_through_a_proxy_goes_by_botocore(
