@@ -31,8 +31,8 @@ from s3batch.model import ArchiveRecord, Filed, Member
 from s3sync.statedb import StateDb
 from s3sync.times import to_ns
 
-CACHE_KIB = 65_536
-"""SQLite's page cache: filling a large catalogue touches many index pages."""
+CACHE_KIB = 16_384
+"""SQLite's page cache, which stays taken. Four times as much fills a catalogue no faster: the system keeps its pages too."""
 
 _READ_ROWS = 2_000
 _FIRST_LS_ROWS = 16
