@@ -43,7 +43,8 @@ def measure(base: Path, scale: float, url: str) -> list[tuple[str, str, str]]:
     backlog = _pass(Place(zone, state, url), {})
     with (zone / BUCKET / "one.bin").open("wb") as file:
         file.truncate(size)
-    large = _pass(Place(zone, state, url), {"S3BATCH_MAX_BATCH_SIZE": f"{size // MIB + 1}MiB"})
+    room = {"S3BATCH_MAX_BATCH_SIZE": f"{size // MIB + 1}MiB", "S3BATCH_SPOOL_LIMIT": f"{2 * size // MIB}MiB"}
+    large = _pass(Place(zone, state, url), room)
     return [(f"{files:,} files of 4 KiB", *backlog), (f"one file of {human_size(size)}, one archive", *large)]
 
 
