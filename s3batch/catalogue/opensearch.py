@@ -39,7 +39,6 @@ TIMEOUT_SECONDS = 60.0
 
 Sign = Callable[[str, str, bytes | str | None], dict[str, str]]
 
-_NOTHING: Json = {}
 _CONNECTIONS = 4
 """Kept open to each host: as many as threads of ours use one cluster at once."""
 _PACKED = {"content-encoding": "gzip"}
@@ -130,7 +129,7 @@ class OpenSearchCluster:
 
     def count(self, target: str, query: Json | None = None) -> int:
         """See the contract."""
-        body = _NOTHING if query is None else {"query": query}
+        body: Json = {} if query is None else {"query": query}
         reply = self.ask("POST", f"/{_path(target)}/_count", body, ignore_unavailable="true", allow_no_indices="true")
         if as_number(as_object(reply.get("_shards")).get("failed")):
             raise Transient(self.subject, "counted a part of its documents only", "Check the health of its indices")
@@ -149,9 +148,7 @@ class OpenSearchCluster:
 
     def component_template(self, name: str) -> Json | None:
         """See the contract."""
-        return only_template(
-            self._or_none("GET", f"/_component_template/{_path(name)}"), "component_templates", "component_template"
-        )
+        return self._template("component_template", name)
 
     def put_component_template(self, name: str, body: Json) -> None:
         """See the contract."""
@@ -159,7 +156,7 @@ class OpenSearchCluster:
 
     def index_template(self, name: str) -> Json | None:
         """See the contract."""
-        return only_template(self._or_none("GET", f"/_index_template/{_path(name)}"), "index_templates", "index_template")
+        return self._template("index_template", name)
 
     def put_index_template(self, name: str, body: Json) -> None:
         """See the contract."""
@@ -168,14 +165,12 @@ class OpenSearchCluster:
     def indices(self, pattern: str) -> list[IndexFacts]:
         """See the contract."""
         found = self._or_none("GET", f"/{_path(pattern)}", expand_wildcards="open,closed", allow_no_indices="true")
-        return sorted(
-            (index_facts(name, as_object(said)) for name, said in (found or {}).items()), key=lambda facts: facts.name
-        )
+        return [index_facts(name, as_object(said)) for name, said in sorted((found or {}).items())]
 
     def create_index(self, name: str, body: Json | None = None) -> bool:
         """See the contract."""
         try:
-            self.ask("PUT", f"/{_path(name)}", body or _NOTHING)
+            self.ask("PUT", f"/{_path(name)}", body or {})
         except Refused as refused:
             if refused.kind in {"resource_already_exists_exception", "invalid_index_name_exception"}:
                 return False
@@ -227,6 +222,9 @@ class OpenSearchCluster:
         if not isinstance(reply, Mapping):
             raise self._not_understood("gave an answer that is no JSON object")
         return reply
+
+    def _template(self, kind: str, name: str) -> Json | None:
+        return only_template(self._or_none("GET", f"/_{kind}/{_path(name)}"), f"{kind}s", kind)
 
     def _or_none(self, method: str, path: str, body: Json | None = None, **query: str) -> Json | None:
         try:
