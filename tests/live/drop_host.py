@@ -8,6 +8,7 @@ a chroot, so all of it lies below a folder of that kind and not below pytest's.
 
 from __future__ import annotations
 
+import fcntl
 import grp
 import os
 import pwd
@@ -177,6 +178,16 @@ def kill_below(server: psutil.Process, chosen: Callable[[psutil.Process], bool])
     for process in found:
         process.kill()
     return len(found)
+
+
+def open_for_writing(path: Path) -> bool:
+    """Ask the kernel whether some process still has a file open for writing: it grants no read lease then."""
+    with path.open("rb") as file:
+        try:
+            fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def groups() -> list[str]:

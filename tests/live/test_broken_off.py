@@ -10,7 +10,7 @@ import pytest
 
 from tests.doubles.moto_server import MotoServer
 from tests.live.clients import Client, Curl, Lftp, Sftp, done, eventually, kill
-from tests.live.drop_host import USERS, User
+from tests.live.drop_host import USERS, User, open_for_writing
 from tests.live.drop_world import DropWorld
 from tests.live.sshd import Sshd
 from tests.live.vsftpd import Vsftpd
@@ -46,7 +46,7 @@ def ftps_world(tmp_path: Path, moto: MotoServer, vsftpd: Vsftpd) -> DropWorld:
 
 def _begun(world: DropWorld, client: Client, source: Path, log: Path, die: Callable[[], object] | None = None) -> int:
     """Have an upload die in the middle and its server notice; return how much arrived."""
-    noticed = log.stat().st_size if log.exists() else 0
+    breaks = _breaks(log)
     upload = client.put(source, NAME, rate=RATE)
     path = world.path(client.user, NAME)
     eventually(lambda: path.exists() and path.stat().st_size > 100_000, "the upload's beginning")
@@ -55,13 +55,19 @@ def _begun(world: DropWorld, client: Client, source: Path, log: Path, die: Calla
     else:
         die()
         kill(upload)
-    eventually(lambda: log.exists() and log.stat().st_size > noticed, "the server's notice")
-    eventually(lambda: _breaks(log) > 0, "the log's word of it")
+    _noticed(log, breaks, path)
     return path.stat().st_size
 
 
+def _noticed(log: Path, breaks: int, path: Path) -> None:
+    """Wait until the server has written of one more broken upload than `breaks`, and has let go of its file."""
+    eventually(lambda: _breaks(log) > breaks, "the log's word of it")
+    eventually(lambda: not open_for_writing(path), "the end of the process that wrote")
+
+
 def _breaks(log: Path) -> int:
-    text = log.read_bytes()
+    """Return how many broken uploads the server ever wrote of: it and its log serve every test of the run."""
+    text = log.read_bytes() if log.exists() else b""
     return text.count(b"forced close") + text.count(b"FAIL UPLOAD") + text.count(b" * i\n")
 
 
@@ -130,6 +136,7 @@ def test_a_writing_process_killed_leaves_no_word_and_the_file_is_taken_as_it_is(
     eventually(lambda: path.exists() and path.stat().st_size > 100_000, "the upload's beginning")
     assert running.kill_sessions("games") > 0
     kill(upload)
+    eventually(lambda: not open_for_writing(path), "the end of the process that wrote")
     half = path.read_bytes()
     world.ever.append((NAME, half))
 
@@ -151,7 +158,7 @@ def test_broken_off_again_while_it_is_resumed(sftp_world: DropWorld, sshd: Sshd,
     path = sftp_world.path(client.user, NAME)
     eventually(lambda: path.stat().st_size > first + 100_000, "the upload's going on")
     kill(upload)
-    eventually(lambda: _breaks(sshd.log) > breaks, "the log's word of it")
+    _noticed(sshd.log, breaks, path)
 
     _held_then_resumed(sftp_world, client, source)
 
