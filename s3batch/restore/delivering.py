@@ -7,66 +7,31 @@ a hundred or so at a time: a crash repeats at most those, and what lies in its p
 
 from __future__ import annotations
 
-import resource
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
 
 from s3batch.restore.deliver import IntoFolder
 from s3batch.restore.deliver_s3 import IntoPrefix
 from s3batch.restore.destination import Folder, is_below
-from s3batch.restore.events import MemberDelivered
-from s3batch.restore.fetch import Outcome, Sink, Source, confirm, fetch, gap_worth_reading, spans
+from s3batch.restore.fetch import Outcome, Source, confirm, fetch, gap_worth_reading, spans
 from s3batch.restore.lifecycle import OutOfPlace
 from s3batch.restore.request_journal import Requests
 from s3batch.restore.requests import Deliverer, Part, Request, Waiting
+from s3batch.restore.round import Into, Round, Tally, step_failed
 from s3batch.restore.thaw import Pace, Thaw
 from s3batch.restore.thaw_journal import Thaws
-from s3batch.restore.thawing import may_pass, wait_after
+from s3batch.restore.thawing import wait_after
 from s3sync import keys
 from s3sync.errors import Failure, Permanent, Transient
-from s3sync.events import Listener, StepFailed
-from s3sync.store.contract import AlreadyThere, Denied, Frozen, Missing, Stopped
+from s3sync.events import Listener
+from s3sync.store.contract import AlreadyThere, Frozen, Missing, Stopped
 from s3sync.store.section import Stopping
 from s3sync.store.stored import Stores
 
-MOST_ATTEMPTS = 50
-"""Of one part; at an hour apart, two days of a destination that fails."""
 MOST_REFUSED_READS = 500
 """Reads refused as frozen while HEAD says readable; at five minutes apart, most of two days."""
-_IN_A_ROW = 3
-_JOURNAL_AFTER = 128
-"""Parts. Each of a folder's is an open file until then, so where few may be open it is a quarter of those."""
-_JOURNAL_AFTER_BYTES = 64 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Tally:
-    """What a round of deliveries came to."""
-
-    delivered: int = 0
-    failed: int = 0
-    postponed: int = 0
-
-    def __add__(self, other: Tally) -> Tally:
-        """Return both together."""
-        return Tally(self.delivered + other.delivered, self.failed + other.failed, self.postponed + other.postponed)
-
-
-class Into(Protocol):
-    """Where the parts of one request go: a folder or a prefix. Used as a context."""
-
-    def existing(self, part: Part) -> str | None:
-        """Return the part's place where its very bytes are known to lie there. Raises `Failure`."""
-
-    def open(self, part: Part) -> Sink:
-        """Begin to write a part. Raises `Failure`."""
-
-    def settle(self) -> Mapping[int, Failure]:
-        """Put into place, durably, what was finished; return why some parts, by number, could not be. Raises `Failure`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +64,7 @@ class Delivering:
         request = self._requests.get(waiting.request)
         thaw = self._thaws.get(waiting.thaw)
         parts = self._requests.due_parts(waiting, self._means.clock(), limit)
-        round_ = _Round(self._requests, self._listener, self._means, request)
+        round_ = Round(self._requests, self._listener, self._again_at)
         try:
             self._deliver(request, thaw, parts, round_)
         except Stopped:
@@ -113,7 +78,7 @@ class Delivering:
             round_.judge_rest(parts, failure)
         return round_.tally
 
-    def _deliver(self, request: Request, thaw: Thaw, parts: Sequence[Part], round_: _Round) -> None:
+    def _deliver(self, request: Request, thaw: Thaw, parts: Sequence[Part], round_: Round) -> None:
         info = confirm(thaw, self._means.store.head(thaw.ref))
         if not info.thaw.readable_now:
             raise Frozen(str(thaw.ref), "is no longer readable")
@@ -126,7 +91,7 @@ class Delivering:
                 if round_.failing is not None or round_.overtaken:
                     return
 
-    def _fetch(self, source: Source, span: Sequence[Part], into: Into, round_: _Round) -> None:
+    def _fetch(self, source: Source, span: Sequence[Part], into: Into, round_: Round) -> None:
         try:
             for outcome in fetch(self._means.store, source, span, into.open, self._means.stopping):
                 round_.take(outcome)
@@ -153,6 +118,9 @@ class Delivering:
             wrong = "does not lie below this host's restore folder"
             raise Permanent(keys.printable(str(folder)), wrong, "Set S3BATCH_RESTORE_DIR, or ask again with another --to")
 
+    def _again_at(self, failures: int) -> datetime:
+        return self._means.clock() + wait_after(failures, self._means.pace)
+
     def _log_of(self, part: Part) -> PartUploadLog:
         return PartUploadLog(self._requests, part)
 
@@ -167,7 +135,7 @@ class Delivering:
         except OutOfPlace:
             # Whoever advances has seen it before us and the row has moved on.
             return
-        self._listener(_step_failed("read", thaw.ref.bucket, frozen, permanent=False))
+        self._listener(step_failed("read", thaw.ref.bucket, frozen, permanent=False))
 
 
 class PartUploadLog:
@@ -188,143 +156,3 @@ class PartUploadLog:
         """Make `upload_id` durable."""
         self._requests.note_upload(self._part_id, upload_id)
         self._upload_id = upload_id
-
-
-class _Round:
-    """What becomes of the parts of one round, journalled in small lots."""
-
-    def __init__(self, requests: Requests, listener: Listener, means: Means, request: Request) -> None:
-        self.tally = Tally()
-        self.overtaken = False
-        """Somebody cancelled the request, or delivers it too."""
-        self.failing: Failure | None = None
-        """The last of too many failures in a row."""
-        self._requests = requests
-        self._listener = listener
-        self._means = means
-        self._request = request
-        self._settled: set[int] = set()
-        self._journal_after = _lot()
-        self._delivered: dict[int, tuple[Part, str]] = {}
-        self._delivered_bytes = 0
-        self._in_a_row = 0
-        self._settle: Callable[[], Mapping[int, Failure]] = dict
-
-    @contextmanager
-    def journalled(self, into: Into) -> Iterator[None]:
-        """Journal what was delivered before anybody looks at what went wrong with the rest."""
-        self._settle = into.settle
-        try:
-            yield
-        finally:
-            self.journal()
-
-    def settled_by_existing(self, into: Into, part: Part) -> bool:
-        """Tell whether what lies at the part's place decides about it, and take that as its outcome."""
-        try:
-            place = into.existing(part)
-        except Failure as failure:
-            self.take(Outcome(part, failure=failure))
-            return True
-        if place is None:
-            return False
-        self.take(Outcome(part, place=place))
-        return True
-
-    def take(self, outcome: Outcome) -> None:
-        part, failure = outcome.part, outcome.failure
-        self._settled.add(part.id)
-        if isinstance(failure, Stopped):
-            raise failure
-        if failure is not None and may_pass(failure, part.attempts, most=MOST_ATTEMPTS):
-            self._count_in_a_row(failure)
-            self.postpone([part], failure, attempt=True)
-        elif failure is not None:
-            self.refuse([part], failure)
-        elif outcome.place is not None:
-            self._in_a_row = 0
-            self._deliver(part, outcome.place)
-
-    def left(self, parts: Sequence[Part]) -> list[Part]:
-        return [part for part in parts if part.id not in self._settled]
-
-    def refuse(self, parts: Sequence[Part], failure: Failure) -> None:
-        self._settled.update(part.id for part in parts)
-        self._requests.refused([part.id for part in parts], failure)
-        self.tally += Tally(failed=len(parts))
-        self._tell(failure, permanent=True)
-
-    def postpone(self, parts: Sequence[Part], failure: Failure, *, attempt: bool) -> None:
-        self._settled.update(part.id for part in parts)
-        failures = max((part.attempts for part in parts), default=0)
-        until = self._means.clock() + wait_after(failures, self._means.pace)
-        self._postpone([part.id for part in parts], failure, until=until, attempt=attempt)
-
-    def judge_rest(self, parts: Sequence[Part], failure: Failure) -> None:
-        """Try those again for which it may pass, and refuse the others."""
-        again = [part for part in self.left(parts) if may_pass(failure, part.attempts, most=MOST_ATTEMPTS)]
-        if again:
-            self.postpone(again, failure, attempt=True)
-        given_up = self.left(parts)
-        if given_up:
-            self.refuse(given_up, failure)
-
-    def postpone_rest(self, parts: Sequence[Part], failure: Failure) -> None:
-        rest = self.left(parts)
-        if rest:
-            # What is denied to some is denied to all of them, and must come to an end for all at once.
-            self.postpone(rest, failure, attempt=isinstance(failure, Denied))
-
-    def journal(self) -> None:
-        """Make what was delivered durable, there and here; where less moved here, somebody cancelled or was quicker."""
-        delivered, self._delivered, self._delivered_bytes = self._delivered, {}, 0
-        if not delivered:
-            return
-        try:
-            failures = self._settle()
-        except Failure as failure:
-            # Whether the names would survive a power cut is unknown: the next round finds the bytes, or delivers them again.
-            self._postpone(list(delivered), failure, until=self._means.clock() + self._means.pace.interval, attempt=True)
-            return
-        places = {number: place for number, (_, place) in delivered.items() if number not in failures}
-        moved = self._requests.delivered(places)
-        self.overtaken |= moved < len(places)
-        self.tally += Tally(delivered=moved)
-        for number, (part, place) in delivered.items():
-            if number in failures:
-                self.take(Outcome(part, failure=failures[number]))
-            else:
-                self._tell_delivered(part, place)
-
-    def _deliver(self, part: Part, place: str) -> None:
-        self._delivered[part.id] = part, place
-        self._delivered_bytes += part.size
-        if len(self._delivered) >= self._journal_after or self._delivered_bytes >= _JOURNAL_AFTER_BYTES:
-            self.journal()
-
-    def _tell_delivered(self, part: Part, place: str) -> None:
-        self._listener(MemberDelivered(request=part.request, bucket=part.bucket, key=part.key, bytes=part.size, place=place))
-
-    def _postpone(self, ids: Sequence[int], failure: Failure, *, until: datetime, attempt: bool) -> None:
-        self._requests.postponed(ids, failure, until=until, attempt=attempt)
-        self.tally += Tally(postponed=len(ids))
-        self._tell(failure, permanent=False)
-
-    def _count_in_a_row(self, failure: Failure) -> None:
-        self._in_a_row += 1
-        if self._in_a_row >= _IN_A_ROW:
-            self.failing = failure
-
-    def _tell(self, failure: Failure, *, permanent: bool) -> None:
-        self._listener(_step_failed("deliver", "", failure, permanent=permanent))
-
-
-def _lot() -> int:
-    most_open, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return _JOURNAL_AFTER if most_open == resource.RLIM_INFINITY else max(1, min(_JOURNAL_AFTER, most_open // 4))
-
-
-def _step_failed(step: str, bucket: str, failure: Failure, *, permanent: bool) -> StepFailed:
-    return StepFailed(
-        step=step, subject=failure.subject, bucket=bucket, wrong=failure.wrong, hint=failure.hint, permanent=permanent
-    )

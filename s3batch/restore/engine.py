@@ -16,7 +16,7 @@ from typing import Self
 
 from s3batch.catalogue.contract import Entry
 from s3batch.restore.cost import ColdArchive, Estimate, estimate
-from s3batch.restore.delivering import Delivering, Means, Tally
+from s3batch.restore.delivering import Delivering, Means
 from s3batch.restore.destination import Destination, Folder, Prefix, is_below, object_key
 from s3batch.restore.events import RequestFiled, RequestFinished
 from s3batch.restore.filing import Order, file_request
@@ -24,6 +24,7 @@ from s3batch.restore.local_files import current_umask
 from s3batch.restore.lock import AdvancingLock
 from s3batch.restore.request_journal import Requests
 from s3batch.restore.requests import Deliverer, Request, State
+from s3batch.restore.round import Tally
 from s3batch.restore.schema import SCHEMA
 from s3batch.restore.thaw import Pace
 from s3batch.restore.thaw import State as ThawedState

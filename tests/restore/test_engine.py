@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from s3batch.catalogue.contract import Entry
-from s3batch.restore.delivering import MOST_ATTEMPTS
 from s3batch.restore.destination import Folder, Prefix
 from s3batch.restore.engine import RestoreEngine
 from s3batch.restore.fetch import MANY
 from s3batch.restore.requests import Deliverer, Request, State
+from s3batch.restore.round import MOST_ATTEMPTS
 from s3batch.restore.thaw import MOST_ASKS, Pace
 from s3batch.restore.thaw import State as ThawState
 from s3batch.restore.thawing import MOST_DENIALS
