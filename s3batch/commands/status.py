@@ -13,6 +13,7 @@ from s3batch.commands._records import open_records
 from s3batch.operate.attention import needs_a_person
 from s3batch.operate.status import BucketStatus, Question, Status, status
 from s3batch.operate.verified import Verification, Verified
+from s3batch.settings import Where
 from s3sync.dropzone.reasons import MEANINGS, Reason
 from s3sync.errors import Exit
 from s3sync.keys import printable
@@ -53,7 +54,7 @@ def run(args: argparse.Namespace, app: App) -> Exit:
         walk=not args.no_walk,
     )
     found = status(app.zone, open_records(app), question)
-    attention = needs_a_person(found)
+    attention = needs_a_person(found, searched_here=settings.catalogue is not Where.OPENSEARCH)
     app.output.record(_record(found, attention))
     if not app.output.as_json:
         _show(found, attention, app)

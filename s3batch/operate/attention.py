@@ -10,8 +10,11 @@ from s3sync.dropzone.reasons import MEANINGS, Reason
 from s3sync.dropzone.remedies import remedy
 
 
-def needs_a_person(status: Status) -> list[str]:
-    """Return a sentence for each thing somebody has to look at; none where all is well."""
+def needs_a_person(status: Status, *, searched_here: bool = True) -> list[str]:
+    """Return a sentence for each thing somebody has to look at; none where all is well.
+
+    `searched_here` tells whether people look things up in this host's catalogue: where they ask the fleet's, it may have gaps.
+    """
     degraded = (each.detail for each in status.degraded)
     return [
         *_unreleased(status),
@@ -20,7 +23,7 @@ def needs_a_person(status: Status) -> list[str]:
         *_held(status),
         *_set_aside(status),
         *_amiss(status),
-        *_uncatalogued(status),
+        *(_uncatalogued(status) if searched_here else ()),
         *degraded,
     ]
 

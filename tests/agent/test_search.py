@@ -76,6 +76,31 @@ def test_restore_on_a_host_that_has_nothing(host: Host, opensearch: OpenSearchCl
         assert 0 == _said(host, "index", "verify")[0]
 
 
+def test_a_host_with_a_small_disk_begins_its_catalogue_anew(host: Host, opensearch: OpenSearchCluster, tmp_path: Path) -> None:
+    """What docs/operating.md says of it: the agent goes on, and what the host forgot is found and restored by the fleet's."""
+    host.environment |= {"S3BATCH_OPENSEARCH_URL": opensearch.reach.urls[0], "S3BATCH_STORAGE_CLASS": "STANDARD"}
+    host.environment["S3BATCH_CATALOGUE"] = "opensearch"
+    forgotten, kept = host.zone / "bucket" / "forgotten.txt", host.zone / "bucket" / "kept.txt"
+    forgotten.write_bytes(b"old")
+    time.sleep(1.1)
+    assert 0 == _said(host, "run", "--once")[0]
+    opensearch.refresh("s3-batch")
+    assert [0, 0] == [_said(host, "index", asked)[0] for asked in ("status", "verify")]
+    for part in Path(host.environment["S3BATCH_STATE"]).glob("catalogue.db*"):
+        part.unlink()
+    kept.write_bytes(b"new")
+    time.sleep(1.1)
+    assert 0 == _said(host, "run", "--once")[0]
+    opensearch.refresh("s3-batch")
+
+    assert ["bucket"] == [each.name for each in host.zone.rglob("*") if ".s3batch" not in str(each)]
+    assert [4, 0] == [_said(host, "find", name, "--catalogue", "local", as_json=False)[0] for name in ("forgotten", "kept")]
+    assert [0, 0] == [_said(host, "find", name)[0] for name in ("forgotten", "kept")]
+    assert 0 == _said(host, "status", "--exit-code")[0]
+    assert 0 == _said(host, "restore", "s3://bucket/forgotten.txt", "--to", str(tmp_path / "back"), "--wait")[0]
+    assert b"old" == (tmp_path / "back" / "bucket" / "forgotten.txt").read_bytes()
+
+
 def test_auto_says_that_the_fleet_may_know_more(host: Host) -> None:
     """Where a fleet's index is configured, this host's catalogue answers, nobody is asked, and the other one is named."""
     told = "the fleet's may know more: --catalogue opensearch"

@@ -175,8 +175,9 @@ def test_a_catalogue_that_lacks_what_was_archived_here_needs_a_person(host: Host
     with host.app() as app:
         _ = app.catalogue
     lacking = host.ask("status").record["attention"]
+    asked_elsewhere = host.ask("status", catalogue="opensearch", opensearch_url="http://127.0.0.1:1").record["attention"]
 
-    assert [] == well
+    assert [] == well == asked_elsewhere
     assert ["the catalogue lacks at least 2 archives that this host has made"] == [told.partition(",")[0] for told in lacking]
 
 
