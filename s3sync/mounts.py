@@ -42,10 +42,14 @@ def filesystem_of(folder: Path) -> Filesystem:
     """Return the filesystem `folder` lies on. Raises `OSError` where it cannot be opened."""
     fd = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        wanted = str(mount_id(fd))
+        return filesystem_at(fd)
     finally:
         os.close(fd)
-    return find(wanted, Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape"))
+
+
+def filesystem_at(fd: int) -> Filesystem:
+    """Return the filesystem that something open lies on."""
+    return find(str(mount_id(fd)), Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape"))
 
 
 def find(mount: str, mountinfo: str) -> Filesystem:

@@ -3,10 +3,9 @@
 Names come from a catalogue and thus from strangers, and whoever may write in the destination can swap folders for links while
 we work. So a name is checked component by component, every folder on the way is opened by descriptor without following links
 (and made where it is missing), and the file is written beside its place under a name of ours, private while it grows. `settle`
-flushes those that are ready, several at a time since a flush is mostly waiting, renames each without replacing, and makes the
-new names durable with one flush a folder. What lies there already is left: the same bytes count as delivered, others are
-refused unless the request says overwrite. A file gets plain rights (0666 less the umask: no setuid, no execute), the archived
-mtime, and the owner who delivers.
+flushes those that are ready, renames each without replacing, and flushes the new names. What lies there already is left: the
+same bytes count as delivered, others are refused unless the request says overwrite. A file gets plain rights (0666 less the
+umask: no setuid, no execute), the archived mtime, and the owner who delivers.
 """
 
 from __future__ import annotations
@@ -15,21 +14,21 @@ import errno
 import os
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
 from s3batch.restore.destination import Folder, components
+from s3batch.restore.flushing import Flushing
 from s3batch.restore.local_files import compare, create, is_twin, sorted_failure, walk
 from s3batch.restore.requests import Part
 from s3sync import keys
 from s3sync.dropzone.folders import open_listing
-from s3sync.dropzone.syscalls import rename_no_replace
+from s3sync.dropzone.syscalls import begin_flush, rename_no_replace
 from s3sync.errors import Failure, Permanent
 
-FLUSHES = 8
-"""Files flushed at the same time; the disk takes them together."""
+BEGIN_FLUSH_BYTES = 1 << 18
+"""From this size on the disk begins with a file while the next ones are fetched. Of small ones it takes all together."""
 
 _CANNOT_RENAME = {errno.EINVAL, errno.ENOSYS}
 
@@ -43,9 +42,9 @@ class IntoFolder:
         self._rights = 0o666 & ~umask
         self._overwrite = overwrite
         self._open: tuple[bytes, int] | None = None
-        self._ready: list[tuple[FileSink, Future[OSError | None]]] = []
-        """Whole files beside their places, each being flushed."""
-        self._flushing = ThreadPoolExecutor(FLUSHES, thread_name_prefix="flush")
+        self._ready: list[FileSink] = []
+        """Whole files beside their places."""
+        self._flushing = Flushing()
         self._folders: dict[bytes, int] = {}
         """Descriptors of the folders that what is ready lies in, for flushing the names it gets."""
 
@@ -54,9 +53,8 @@ class IntoFolder:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._close()
-        self._flushing.shutdown()
         while self._ready:
-            self._ready.pop()[0].remove()
+            self._ready.pop().remove()
         while self._folders:
             os.close(self._folders.popitem()[1])
 
@@ -66,25 +64,22 @@ class IntoFolder:
         Raises `Permanent`, `Transient` where it is unknown whether the new names would survive a power cut.
         """
         ready, self._ready = self._ready, []
-        flushed = [(sink, flushing.result()) for sink, flushing in ready]
-        failures = {sink.part.id: failure for sink, why_not in flushed if (failure := sink.settle(why_not)) is not None}
-        self._flush_folders({sink.folder for sink, _ in flushed if sink.part.id not in failures})
+        unflushed = self._flushing.failures(sink.fd for sink in ready)
+        failures = {sink.part.id: failure for sink in ready if (failure := sink.settle(unflushed.get(sink.fd))) is not None}
+        self._flush_folders({sink.folder for sink in ready if sink.part.id not in failures})
         return failures
 
     def _flush_folders(self, renamed_in: AbstractSet[bytes]) -> None:
         """Flush every folder with new names, and let go of all; raise for the first that cannot be."""
-        failed: list[tuple[bytes, OSError]] = []
-        while self._folders:
-            folder, fd = self._folders.popitem()
-            try:
-                if folder in renamed_in:
-                    os.fsync(fd)
-            except OSError as error:
-                failed.append((folder, error))
-            finally:
+        folders, self._folders = self._folders, {}
+        try:
+            failed = self._flushing.failures(fd for folder, fd in folders.items() if folder in renamed_in)
+        finally:
+            for fd in folders.values():
                 os.close(fd)
-        for folder, why in failed:
-            raise sorted_failure(keys.printable(keys.display(folder)), why) from why
+        for folder, fd in folders.items():
+            if fd in failed:
+                raise sorted_failure(keys.printable(keys.display(folder)), failed[fd]) from failed[fd]
 
     def existing(self, part: Part) -> str | None:
         """Return the part's place where its very bytes lie there, None where nothing does, or what may be replaced.
@@ -114,18 +109,11 @@ class IntoFolder:
             raise self._sorted(part, error) from error
 
     def take(self, sink: FileSink) -> str:
-        """Take over a file that is ready, begin to flush it, and return where it will be."""
-        self._ready.append((sink, self._flush(sink)))
+        """Take over a file that is ready, and return where it will be."""
+        if sink.part.size >= BEGIN_FLUSH_BYTES:
+            begin_flush(sink.fd, 0, sink.part.size)
+        self._ready.append(sink)
         return self._shown(sink.part)
-
-    def _flush(self, sink: FileSink) -> Future[OSError | None]:
-        try:
-            return self._flushing.submit(sink.flush)
-        except RuntimeError:
-            # "can't start new thread". A thread that runs may take it all the same, and flushing twice does no harm.
-            done: Future[OSError | None] = Future()
-            done.set_result(sink.flush())
-            return done
 
     def rename(self, folder_fd: int, beside: bytes, name: bytes) -> None:
         """Give a finished file its name: on behalf of its sink. Raises `FileExistsError`, `OSError`."""
@@ -152,7 +140,7 @@ class IntoFolder:
     def _listing(self, folder: bytes) -> int:
         """Return a descriptor of `folder` that can be flushed; it stays open while a file in it is ready."""
         if folder not in self._folders:
-            wanted = {sink.folder for sink, _ in self._ready}
+            wanted = {sink.folder for sink in self._ready}
             for unused in self._folders.keys() - wanted:
                 os.close(self._folders.pop(unused))
             self._folders[folder] = open_listing(self._parent(folder, make=True))
@@ -196,7 +184,7 @@ class FileSink:
         self._name = name
         self._ready = False
         self._beside = b".s3batch-%s-%d.part" % (part.request.encode(), part.id)
-        self._fd = create(folder_fd, self._beside)
+        self.fd = create(folder_fd, self._beside)
 
     @property
     def folder(self) -> bytes:
@@ -207,7 +195,7 @@ class FileSink:
         """Append `block`."""
         try:
             while block:
-                block = block[os.write(self._fd, block) :]
+                block = block[os.write(self.fd, block) :]
         except OSError as error:
             raise self._sorted(error) from error
 
@@ -215,8 +203,8 @@ class FileSink:
         """Set its rights and time, and leave the rest to `IntoFolder.settle`; return where it will be."""
         part = self.part
         try:
-            os.fchmod(self._fd, self._into.rights)
-            os.utime(self._fd, ns=(part.mtime_ns, part.mtime_ns))
+            os.fchmod(self.fd, self._into.rights)
+            os.utime(self.fd, ns=(part.mtime_ns, part.mtime_ns))
         except OSError as error:
             raise self._sorted(error) from error
         self._ready = True
@@ -231,18 +219,13 @@ class FileSink:
         """Remove it, wherever it has got to short of its place."""
         with suppress(OSError):  # another attempt removes it
             os.unlink(self._beside, dir_fd=self._folder_fd)
-        os.close(self._fd)
-
-    def flush(self) -> OSError | None:
-        """Write it to the disk; return why that failed."""
-        try:
-            os.fsync(self._fd)
-        except OSError as error:
-            return error
-        return None
+        os.close(self.fd)
 
     def settle(self, unflushed: OSError | None) -> Failure | None:
-        """Give the flushed file its name, which a flush of its folder makes durable; return why it cannot have it."""
+        """Give the flushed file its name, which a flush of its folder makes durable; return why it cannot have it.
+
+        `unflushed` is why it is not on the disk.
+        """
         try:
             if unflushed is not None:
                 raise unflushed
@@ -253,7 +236,7 @@ class FileSink:
         except OSError as error:
             self.remove()
             return self._sorted(error)
-        os.close(self._fd)
+        os.close(self.fd)
         return None
 
     def _put_in_place(self) -> None:

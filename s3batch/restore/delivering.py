@@ -2,7 +2,7 @@
 
 Everything is decided part by part, so that one that cannot be read, written or trusted holds back no other; a destination or a
 source that fails three times running ends the round instead of failing for each of a hundred thousand. Results are journalled
-a hundred or so at a time: a crash repeats at most those, and what lies in its place already is recognised by its bytes.
+some hundred at a time: a crash repeats at most those, and what lies in its place already is recognised by its bytes.
 """
 
 from __future__ import annotations

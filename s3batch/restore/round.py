@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,9 +22,11 @@ from s3sync.store.contract import Denied, Stopped
 MOST_ATTEMPTS = 50
 """Of one part; at an hour apart, two days of a destination that fails."""
 _IN_A_ROW = 3
-_JOURNAL_AFTER = 128
-"""Parts. Each of a folder's is an open file until then, so where few may be open it is a quarter of those."""
+_JOURNAL_AFTER = 512
+"""Parts. Each of a folder's is an open file until then, so where few may be open it is a quarter of those: commonly 256."""
 _JOURNAL_AFTER_BYTES = 64 << 20
+_JOURNAL_AFTER_SECONDS = 5.0
+"""Where each part takes its time, nobody waits longer for the first to have its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,7 @@ class Round:
         self._journal_after = _lot()
         self._delivered: dict[int, tuple[Part, str]] = {}
         self._delivered_bytes = 0
+        self._journalled_at = time.monotonic()
         self._in_a_row = 0
         self._settle: Callable[[], Mapping[int, Failure]] = dict
 
@@ -146,6 +150,7 @@ class Round:
     def journal(self) -> None:
         """Make what was delivered durable, there and here; where less moved here, somebody cancelled or was quicker."""
         delivered, self._delivered, self._delivered_bytes = self._delivered, {}, 0
+        self._journalled_at = time.monotonic()
         if not delivered:
             return
         try:
@@ -167,7 +172,11 @@ class Round:
     def _deliver(self, part: Part, place: str) -> None:
         self._delivered[part.id] = part, place
         self._delivered_bytes += part.size
-        if len(self._delivered) >= self._journal_after or self._delivered_bytes >= _JOURNAL_AFTER_BYTES:
+        if (
+            len(self._delivered) >= self._journal_after
+            or self._delivered_bytes >= _JOURNAL_AFTER_BYTES
+            or time.monotonic() - self._journalled_at >= _JOURNAL_AFTER_SECONDS
+        ):
             self.journal()
 
     def _tell_delivered(self, part: Part, place: str) -> None:

@@ -5,7 +5,7 @@ spool file flushed. The process dies just before the n-th such act, so that n = 
 batch; n = 0 only counts. What the steps were is written to the file named by CRASH_STEPS, a line each, before the act.
 
 Everything runs in one thread, so that the acts have one order and the n-th is the same in every run. CRASH_CLOCK_SECONDS sets
-the wall clock forward, CRASH_VERSION makes it another version of the program, CRASH_NO_FSYNC one that forgets to flush.
+the wall clock forward, CRASH_VERSION makes it another version of the program, CRASH_NO_FLUSH one that forgets to flush.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 
 from s3batch import __version__, app
 from s3batch.catalogue import rebuild
-from s3batch.restore import deliver
+from s3batch.restore import flushing
 from s3sync import wiring
 from s3sync.dropzone import slots, syscalls
 from s3sync.statedb import StateDb
@@ -77,10 +77,10 @@ def one_thread() -> None:
     set_ahead()
     vars(app)["__version__"] = os.environ.get("CRASH_VERSION", __version__)
     vars(app)["Workers"] = InLineWorkers
-    for module in (app, rebuild, multipart, deliver):
+    for module in (app, rebuild, multipart, flushing):
         vars(module)["ThreadPoolExecutor"] = InLineExecutor
-    if "CRASH_NO_FSYNC" in os.environ:
-        vars(os)["fsync"] = lambda _fd: None
+    if "CRASH_NO_FLUSH" in os.environ:
+        vars(os)["fsync"] = vars(syscalls)["flush_filesystem"] = lambda _fd: None
 
 
 def set_ahead() -> None:

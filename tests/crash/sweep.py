@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import ClassVar
 
+from s3batch.restore.flushing import AT_ONCE
 from tests.crash.counter import Counter, Job
 from tests.crash.power import Cut, cut_power
 from tests.crash.world import BUCKET, World
@@ -21,6 +22,8 @@ from tests.doubles.moto_server import MotoServer
 LARGE = bytes(range(256)) * (21 * 1024)
 """Above five MiB: travels alone, in two parts."""
 SMALL = {"a/one": b"one" * 500, "a/two": b"two" * 500, "a/empty": b"", "b/three": b"three" * 100}
+MORE = {f"a/more {number}": b"%d" % number * 300 for number in range(AT_ONCE - 3)}
+"""With those of `SMALL`, as many in one archive as a restore flushes together; the other archive's are flushed one by one."""
 POOR = "no-bucket/poor"
 """A file whose bucket does not exist: it fails at every pass, and stays."""
 HELD = "bucket/half.filepart"
@@ -174,6 +177,8 @@ class _Archived(SweptWorld):
 class RestoringToFolder(_Archived):
     """A restore to a local folder."""
 
+    more: ClassVar[Mapping[str, bytes]] = MORE
+
     @property
     def command(self) -> tuple[str, ...]:  # type: ignore[override]  # where it goes is known with the world
         """The restore."""
@@ -186,6 +191,8 @@ class RestoringToFolder(_Archived):
 
     def prepare(self) -> None:
         """Archive everything, and let thaws be looked at quickly."""
+        for key, content in self.more.items():
+            self.drop(key, content)
         super().prepare()
         self.environment["S3BATCH_THAW_POLL"] = "1s"
 
@@ -219,6 +226,8 @@ class RestoringToFolder(_Archived):
 
 class RestoringToS3(RestoringToFolder):
     """A restore to a prefix in S3."""
+
+    more: ClassVar[Mapping[str, bytes]] = {}
 
     @property
     def target(self) -> str:

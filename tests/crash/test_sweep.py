@@ -183,7 +183,7 @@ def test_power_cut_at_any_change_nothing_is_lost_or_doubled(bench: Bench, scenar
 def test_flush_that_was_forgotten_is_found(bench: Bench) -> None:
     """A program that calls a member delivered and has not flushed it fails the sweep: it can find what it is for."""
     world = bench.world("restore to a folder")
-    world.environment["CRASH_NO_FSYNC"] = "1"
+    world.environment["CRASH_NO_FLUSH"] = "1"
     world.die(0, power=Cut.CONTENTS)
 
     with pytest.raises(AssertionError, match="lost"):

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import itertools
 import tempfile
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -691,6 +693,23 @@ def test_restart_after_delivery_before_the_journal(house: House, monkeypatch: py
 
     assert State.DELIVERED is house.work(engine, request).state
     assert reads == house.store.calls["read"]
+
+
+def test_what_takes_long_to_fetch_has_its_name_before_the_rest_is_there(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Delivered is told in lots; where each member takes three seconds, nobody waits for hundreds of them."""
+    entries = house.archive({b"k%d" % n: b"x" * 9000 for n in range(9)}, storage_class=StorageClass.STANDARD)
+    seconds = itertools.count(step=3)
+    monkeypatch.setattr("s3batch.restore.round.time", SimpleNamespace(monotonic=lambda: next(seconds)))
+    named: list[int] = []
+
+    def looks() -> bool:
+        named.append(len(list(out(house).rglob("k?"))))
+        return False
+
+    engine = house.engine(stopping=looks)
+
+    assert State.DELIVERED is house.work(engine, house.ask(engine, entries)).state
+    assert 6 <= max(named)
 
 
 def test_stopping_leaves_the_rest_for_later(house: House) -> None:
