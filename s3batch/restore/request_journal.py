@@ -102,13 +102,9 @@ class Requests:
 
     def waiting(self, now: datetime, *, deliverer: Deliverer, request_id: str | None = None) -> list[Waiting]:
         """Return what may be delivered now by `deliverer`, of all requests or of one, longest waiting first."""
-        query = """
-          SELECT p.request, p.thaw FROM parts p JOIN requests r ON r.id = p.request
-          WHERE p.state = ? AND p.next_try <= ? AND r.deliverer = ? AND (? IS NULL OR p.request = ?)
-          GROUP BY p.request, p.thaw ORDER BY MIN(p.next_try), MIN(p.id) LIMIT 200
-        """
+        values = {"thawed": State.THAWED, "now": rfc3339(now), "deliverer": deliverer, "request": request_id}
         with self._db.read() as db:
-            rows = db.execute(query, (State.THAWED, rfc3339(now), deliverer, request_id, request_id)).fetchall()
+            rows = db.execute(_WAITING, values).fetchall()
         return [Waiting(row["request"], row["thaw"]) for row in rows]
 
     def due_parts(self, waiting: Waiting, now: datetime, limit: int) -> list[Part]:
@@ -179,6 +175,21 @@ class Requests:
         with self._db.write() as db:
             said = (rfc3339(until), str(failure), int(attempt), State.THAWED)
             db.executemany(query, [(*said, part_id) for part_id in parts])
+
+
+_WAITING = """
+  WITH RECURSIVE pairs (request, thaw) AS (
+    SELECT id, (SELECT MIN(thaw) FROM parts WHERE state = :thawed AND request = r.id)
+    FROM requests r WHERE finished IS NULL AND deliverer = :deliverer AND (:request IS NULL OR id = :request)
+    UNION ALL
+    SELECT request, (SELECT MIN(thaw) FROM parts WHERE state = :thawed AND request = p.request AND thaw > p.thaw)
+    FROM pairs p WHERE thaw IS NOT NULL)
+  SELECT first.request, first.thaw FROM pairs JOIN parts first ON first.id = (
+    SELECT id FROM parts
+    WHERE state = :thawed AND request = pairs.request AND thaw = pairs.thaw AND next_try <= :now ORDER BY offset LIMIT 1)
+  ORDER BY first.next_try, first.id LIMIT 200"""
+"""From pair to pair of request and archive by the index, with one look at each: what waits of a large one is not gone through
+anew for each lot that is delivered of it."""
 
 
 class By(StrEnum):
