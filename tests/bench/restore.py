@@ -65,8 +65,9 @@ def _into(command: list[str], place: Place) -> Turn:
     """Let a program deliver to a folder of its own.
 
     What was delivered stays until the end: where files were removed a moment ago, ext4 without a journal looks long for the
-    number of a new one, and the next turn would pay for that.
+    number of a new one, and the next turn would pay for that. It would also pay for what `tar` leaves unwritten, for we flush.
     """
+    os.sync()
     room = Path(tempfile.mkdtemp(dir=place.state))
     (room / "out").mkdir()
     return take_turn(command, environment=_environment(place), cwd=str(room))
