@@ -114,6 +114,16 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert [] == [target for target in _links(page) if not _leads_somewhere(page, target)]
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_rows_of_a_table_have_as_many_cells_as_its_head(page: Path) -> None:
+    """What is in one cell too many is not shown, and nobody misses it."""
+    told = re.sub(r"^```.*?^```", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    tables = re.findall(r"(?:^\|.*\n)+", told, flags=re.MULTILINE)
+    odd = [row for table in tables for row in table.splitlines() if _cells(row) != _cells(table.partition("\n")[0])]
+
+    assert [] == odd
+
+
 def test_the_promise_names_tests_that_exist() -> None:
     """Each promise of the design is shown by tests that are there."""
     promises = re.split(r"^- \*\*(I\d+) ", _section(DESIGN, "The promise"), flags=re.MULTILINE)[1:]
@@ -204,3 +214,8 @@ def _is_test(path: str, name: str) -> bool:
     return file.exists() and any(
         isinstance(node, ast.FunctionDef) and node.name == name for node in ast.parse(file.read_text("utf-8")).body
     )
+
+
+def _cells(row: str) -> int:
+    """Return how many cells a row has; without a bar at its end, none."""
+    return len(re.findall(r"(?<!\\)\|", row)) - 1 if row.rstrip().endswith("|") else 0
