@@ -17,6 +17,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -43,9 +44,9 @@ class Kept:
     variables: Mapping[str, str]
 
 
-@pytest.fixture(scope="module")
-def kept() -> Iterator[Kept]:
-    """Run the demo once for all tests here, and clear it away as it says."""
+@contextmanager
+def demo() -> Iterator[Kept]:
+    """Run the demo, and clear away what it keeps as it says."""
     ended = subprocess.run([sys.executable, "-m", "s3batch.demo", "--keep"], check=True, text=True, stdout=subprocess.PIPE)
     printed = ended.stdout.splitlines()
     exports = (shlex.split(line)[1].partition("=") for line in printed if line.startswith("  export "))
@@ -55,16 +56,22 @@ def kept() -> Iterator[Kept]:
     shutil.rmtree(end[1])
 
 
+@pytest.fixture(scope="module")
+def kept() -> Iterator[Kept]:
+    """A demo for all tests here that ask it something."""
+    with demo() as kept:
+        yield kept
+
+
 @pytest.fixture
 def environment(kept: Kept) -> dict[str, str]:
     """The environment of somebody who pasted the demo's `export` lines."""
-    programs = Path(sys.executable).parent
-    return {**os.environ, **kept.variables, "PATH": f"{programs}:{os.environ['PATH']}", "LC_ALL": "C.UTF-8"}
+    return _environment(kept)
 
 
-def test_the_commands_of_the_readme(environment: dict[str, str], tmp_path: Path) -> None:
-    """Each command ends with 0 and says what the README shows."""
-    with Shell(environment, tmp_path) as shell:
+def test_the_commands_of_the_readme(tmp_path: Path) -> None:
+    """Each command ends with 0 and says what the README shows, on a demo that nobody else has worked on."""
+    with demo() as kept, Shell(_environment(kept), tmp_path) as shell:
         for command, shown in _commands((HOUSE / "README.md").read_text("utf-8")):
             if not _is_here(command):
                 continue
@@ -128,6 +135,11 @@ def test_the_fields_of_json(environment: dict[str, str], tmp_path: Path, line: s
 def explained(command: str) -> set[str]:
     """Return the fields that docs/formats.md explains for a command."""
     return set(re.findall(r"`([a-z_0-9]+)`", _section(command)))
+
+
+def _environment(kept: Kept) -> dict[str, str]:
+    programs = Path(sys.executable).parent
+    return {**os.environ, **kept.variables, "PATH": f"{programs}:{os.environ['PATH']}", "LC_ALL": "C.UTF-8"}
 
 
 class Shell:
