@@ -32,7 +32,7 @@ class Flushing:
 
     def __init__(self) -> None:
         """Know nothing yet."""
-        self._at_once: dict[int, bool] = {}
+        self._tells: dict[int, bool] = {}
 
     def failures(self, fds: Iterable[int]) -> dict[int, OSError]:
         """Flush what is open as `fds`, named in the order it was opened; return why some of it is not on the disk for sure."""
@@ -46,9 +46,9 @@ class Flushing:
         """Tell whether one flush did for all; the first was open before anything of them was written, so it is told of all."""
         if len(fds) < AT_ONCE:
             return False
-        if device not in self._at_once:
-            self._at_once[device] = _tells_of_everything(fds[0])
-        if not self._at_once[device]:
+        if device not in self._tells:
+            self._tells[device] = _tells_of_everything(fds[0])
+        if not self._tells[device]:
             return False
         try:
             syscalls.flush_filesystem(fds[0])
@@ -59,7 +59,11 @@ class Flushing:
 
 def _tells_of_everything(fd: int) -> bool:
     release = tuple(map(int, re.findall(r"\d+", platform.release())[:2]))
-    return release >= _TELLS_SINCE and filesystem_at(fd).kind in _WITH_ALL_CONTENTS
+    try:
+        kind = filesystem_at(fd).kind
+    except OSError:
+        return False  # nothing says what it is, and a flush of each needs to know nothing
+    return release >= _TELLS_SINCE and kind in _WITH_ALL_CONTENTS
 
 
 def _one_by_one(fds: Sequence[int]) -> list[OSError | None]:

@@ -86,6 +86,19 @@ def test_where_a_flush_of_all_tells_too_little_each_is_flushed(
     assert ([], sorted(files)) == (disk.together, sorted(disk.alone))
 
 
+def test_where_nothing_says_what_the_filesystem_is_each_is_flushed(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No more files may be open, or there is no `/proc`: nothing that fails a delivery."""
+
+    def refuse(_: int) -> Filesystem:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(flushing, "filesystem_at", refuse)
+    files = disk.files(MANY)
+
+    assert {} == Flushing().failures(files)
+    assert ([], sorted(files)) == (disk.together, sorted(disk.alone))
+
+
 def test_failure_of_all_is_that_of_one(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whose it is, the flush of each says; it may have been a stranger's."""
     files = disk.files(MANY)
