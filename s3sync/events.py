@@ -81,13 +81,18 @@ class StepFailed(Event):
     permanent: bool
 
     @classmethod
-    def of(cls, failure: Failure, *, step: str, bucket: str) -> StepFailed:
-        """Tell of `failure`, in `step` of something that belongs to `bucket` (empty where it belongs to none)."""
+    def of(
+        cls, failure: Failure, *, step: str, bucket: str, subject: str | None = None, permanent: bool | None = None
+    ) -> StepFailed:
+        """Tell of `failure`, in `step` of something that belongs to `bucket` (empty where it belongs to none).
+
+        `subject` and `permanent` are the failure's own where they are not given: who retries may have decided otherwise.
+        """
         return cls(
             step=step,
-            subject=failure.subject,
+            subject=failure.subject if subject is None else subject,
             bucket=bucket,
             wrong=failure.wrong,
             hint=failure.hint,
-            permanent=isinstance(failure, Permanent),
+            permanent=isinstance(failure, Permanent) if permanent is None else permanent,
         )

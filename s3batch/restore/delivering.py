@@ -19,13 +19,13 @@ from s3batch.restore.fetch import Outcome, Source, confirm, fetch, gap_worth_rea
 from s3batch.restore.lifecycle import OutOfPlace
 from s3batch.restore.request_journal import Requests
 from s3batch.restore.requests import Deliverer, Part, Request, Waiting
-from s3batch.restore.round import Into, Round, Tally, step_failed
+from s3batch.restore.round import Into, Round, Tally
 from s3batch.restore.thaw import Pace, Thaw
 from s3batch.restore.thaw_journal import Thaws
 from s3batch.restore.thawing import wait_after
 from s3sync import keys
 from s3sync.errors import Failure, Permanent, Transient
-from s3sync.events import Listener
+from s3sync.events import Listener, StepFailed
 from s3sync.store.contract import AlreadyThere, Frozen, Missing, Stopped
 from s3sync.store.section import Stopping
 from s3sync.store.stored import Stores
@@ -135,7 +135,7 @@ class Delivering:
         except OutOfPlace:
             # Whoever advances has seen it before us and the row has moved on.
             return
-        self._listener(step_failed("read", thaw.ref.bucket, frozen, permanent=False))
+        self._listener(StepFailed.of(frozen, step="read", bucket=thaw.ref.bucket, permanent=False))
 
 
 class PartUploadLog:

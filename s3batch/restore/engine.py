@@ -30,7 +30,7 @@ from s3batch.restore.thaw import Pace
 from s3batch.restore.thaw import State as ThawedState
 from s3batch.restore.thaw_journal import Thaws
 from s3batch.restore.thawing import Thawing
-from s3sync.errors import Failure, Permanent, Usage
+from s3sync.errors import Failure, Usage
 from s3sync.events import Listener, StepFailed, silent
 from s3sync.statedb import StateDb
 from s3sync.store.contract import ObjectRef, ObjectStore, Stopped, Tier
@@ -269,15 +269,6 @@ class RestoreEngine:
             try:
                 self._store.abort(ref, part.upload_id)
             except Failure as failure:
-                self._listener(
-                    StepFailed(
-                        step="abort",
-                        subject=str(ref),
-                        bucket=ref.bucket,
-                        wrong=failure.wrong,
-                        hint=failure.hint,
-                        permanent=isinstance(failure, Permanent),
-                    )
-                )
+                self._listener(StepFailed.of(failure, step="abort", bucket=ref.bucket, subject=str(ref)))
                 continue
             self.requests.note_upload(part.id, None)

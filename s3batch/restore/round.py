@@ -188,16 +188,9 @@ class Round:
             self.failing = failure
 
     def _tell(self, failure: Failure, *, permanent: bool) -> None:
-        self._listener(step_failed("deliver", "", failure, permanent=permanent))
+        self._listener(StepFailed.of(failure, step="deliver", bucket="", permanent=permanent))
 
 
 def _lot() -> int:
     most_open, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return _JOURNAL_AFTER if most_open == resource.RLIM_INFINITY else max(1, min(_JOURNAL_AFTER, most_open // 4))
-
-
-def step_failed(step: str, bucket: str, failure: Failure, *, permanent: bool) -> StepFailed:
-    """Return the event that tells of `failure`."""
-    return StepFailed(
-        step=step, subject=failure.subject, bucket=bucket, wrong=failure.wrong, hint=failure.hint, permanent=permanent
-    )

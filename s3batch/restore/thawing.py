@@ -171,13 +171,5 @@ class Thawing:
         return answer
 
     def _tell(self, thaw: Thaw, failure: Failure, *, permanent: bool) -> None:
-        self._listener(
-            StepFailed(
-                step="thaw",
-                subject=str(thaw.ref),
-                bucket=thaw.ref.bucket,
-                wrong=failure.wrong,
-                hint=failure.hint,
-                permanent=permanent,
-            )
-        )
+        bucket = thaw.ref.bucket
+        self._listener(StepFailed.of(failure, step="thaw", bucket=bucket, subject=str(thaw.ref), permanent=permanent))

@@ -102,16 +102,8 @@ class Files:
         permanent = isinstance(cause, Permanent)
         if permanent:
             self.refused(candidate.path, candidate.identity)
-        self.tell(
-            StepFailed(
-                step=step,
-                subject=display(candidate.path),
-                bucket=candidate.bucket,
-                wrong=failure.wrong,
-                hint=failure.hint,
-                permanent=permanent,
-            )
-        )
+        subject = display(candidate.path)
+        self.tell(StepFailed.of(failure, step=step, bucket=candidate.bucket, subject=subject, permanent=permanent))
 
     def held(self, candidate: Candidate, reason: Reason) -> None:
         """Tell that the file is held."""
